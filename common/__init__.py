@@ -1,0 +1,1 @@
+"""What the tools share; knows nothing of the tools."""

@@ -1,0 +1,109 @@
+"""Which type a column has: by its name where the name says so, else by what a sample of its values says.
+
+Identifiers and counts are int64, columns with text are string, every other number is float64. Metadata columns
+stay text where a number would lose something (``0012``, a 20-digit barcode), and are int64 where all are whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+ColumnType = Literal["int64", "float64", "float32", "string"]
+TYPES: tuple[ColumnType, ...] = ("int64", "float64", "float32", "string")
+
+NULL_WORDS = frozenset({"", "nan", "NaN", "NA", "NULL"})
+"""What stands for no value in a numeric column (design.md, "The manifest")."""
+
+_INT_NAME = re.compile(
+    r"(?:^|_)(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+|Children_.+_Count|Count_.+|Group_.+)$"
+)
+_TEXT_NAME = re.compile(r"^(?:Image_)?(?:FileName|PathName|URL|MD5Digest)_")
+_MEASUREMENT = re.compile(
+    r"(?:^|_)(?:AreaShape|Correlation|Granularity|Intensity|Location|Neighbors|Number|RadialDistribution|Texture)_"
+)
+_WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?$")
+_CANONICAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[+-]\d{1,3})?$")
+
+
+def names_whole_number(column: str) -> bool:
+    """Say whether a column's name makes it an identifier or a count (``Cells_Parent_Nuclei``)."""
+    return _INT_NAME.search(column) is not None
+
+
+def names_text(column: str) -> bool:
+    """Say whether a column's name makes it text (``FileName_DNA``)."""
+    return _TEXT_NAME.match(column) is not None
+
+
+def names_metadata(column: str) -> bool:
+    """Say whether a column holds metadata rather than a measurement."""
+    return column.startswith("Metadata_") or "_Metadata_" in column
+
+
+def names_measurement(column: str) -> bool:
+    """Say whether a column's name is that of a CellProfiler measurement, which is a number whatever a cell of it holds.
+
+    Source: the categories of CellProfiler's measurement modules.
+    """
+    return not names_metadata(column) and _MEASUREMENT.search(column) is not None
+
+
+def is_number(text: str) -> bool:
+    """Say whether a text is a number as a CSV reader takes it (no spaces, no underscores)."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and "_" not in text and text == text.strip()
+
+
+@dataclass
+class SampledColumn:
+    """What the values of one column have shown so far."""
+
+    name: str
+    seen: bool = False
+    whole: bool = True
+    canonical: bool = True
+    some_number: bool = False
+    some_text: bool = False
+
+    def see(self, text: str) -> None:
+        """Take one more value into account, as text."""
+        if text in NULL_WORDS:
+            return
+        self.seen = True
+        self.canonical = self.canonical and _CANONICAL.match(text) is not None
+        if _WHOLE.match(text) is not None or is_number(text):
+            self.some_number = True
+            self.whole = self.whole and _WHOLE.match(text) is not None
+        else:
+            self.some_text = True
+
+    def see_stored(self, value: float | str | bytes | None) -> None:
+        """Take one more value into account as a database stores it: a number there is a number in any notation."""
+        if isinstance(value, int | float):
+            self.seen = self.some_number = True
+            self.whole = self.whole and float(value).is_integer()
+        elif value is not None:
+            self.see(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+
+    def decide(self) -> ColumnType:
+        """Give the type that the name and the sample call for.
+
+        A measurement or a count with a stray text in it stays a number: the text is then reported as an error, with
+        its row, when the rows are read.
+        """
+        if names_text(self.name):
+            return "string"
+        if names_whole_number(self.name):
+            return "int64" if self.whole else "float64"
+        if names_measurement(self.name):
+            return "float64"
+        if names_metadata(self.name) and self.seen:
+            if self.some_text or not self.canonical:
+                return "string"
+            return "int64" if self.whole else "float64"
+        return "string" if self.some_text and not self.some_number else "float64"

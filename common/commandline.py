@@ -1,0 +1,201 @@
+"""What the command lines of all tools share: option groups, exit codes, signals, messages."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pycytominer_transform.common import errors
+from pycytominer_transform.common.reporting import logger, set_up_reporting
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+class _Version(argparse.Action):
+    """Prints the version; looks it up only when asked, since that takes longer than all else in ``--help``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.exit(message=f"{parser.prog} {tool_version()}\n")
+
+
+def tool_version() -> str:
+    """Give the version of the installed distribution."""
+    from importlib.metadata import version
+
+    return version("pycytominer-transform")
+
+
+def new_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """Make a tool's parser with the options that all tools have."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    group = parser.add_argument_group("messages")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="say more: what is read, the SQL that is run")
+    group.add_argument("--log-format", choices=("text", "json"), default="text", help="how messages are written (%(default)s)")
+    group.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    return parser
+
+
+def add_input(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the INPUT argument of a stage that reads what another stage wrote."""
+    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help=f"{what}; - or nothing: standard input")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = False) -> None:
+    """Add ``-o`` and ``--overwrite``."""
+    default = "" if required else "; without it, standard output"
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", default=None if required else "-", required=required, help=what + default
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists already")
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shard``, by which the jobs of an array share the parts."""
+    parser.add_argument(
+        "--shard", metavar="I/N", type=shard, default=(1, 1), help="take only every N-th part, beginning with the I-th (from 1)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, default=0, help="threads to use (default: the processors this process may use)"
+    )
+
+
+def add_prefect(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-prefect``."""
+    parser.add_argument(
+        "--no-prefect", action="store_true", help="do not report to the Prefect API that PREFECT_API_URL names"
+    )
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above zero."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def byte_size(text: str) -> int:
+    """Parse a size in bytes, such as ``64MB``, ``1.5GB`` or ``2GiB``."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE | re.ASCII)
+    size = int(float(match[1]) * _UNITS[(match[2] or "").lower()]) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 64MB, 1.5GB or 2GiB")
+    return size
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Parse ``I/N``, the I-th of N shares."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; write I/N with I from 1 to N, such as 3/24")
+    return int(match[1]), int(match[2])
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names such as cells,nuclei")
+    return names
+
+
+def regex(text: str) -> str:
+    """Check a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
+    return text
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int]) -> int:
+    """Parse the words, run the tool, and turn whatever happens into one line and an exit code.
+
+    Returns
+    -------
+    int
+        See design.md, "Exit codes and messages".
+    """
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
+    with _termination_raises():
+        try:
+            return body(args)
+        except BaseException as error:
+            return _report(error, parser.prog)
+
+
+def _report(error: BaseException, tool: str) -> int:
+    """Say in one line what ended the tool, and give its exit code."""
+    if isinstance(error, errors.PctError):
+        logger.error(str(error), exc_info=None)
+        logger.debug("".join(traceback.format_exception(error)).replace("\n", " | "))
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        logger.error("interrupted; nothing was left under the output's name")
+        return errors.EXIT_INTERRUPTED
+    if isinstance(error, errors.TerminatedError):
+        logger.error("terminated; nothing was left under the output's name")
+        return errors.EXIT_TERMINATED
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        # Keep the interpreter from complaining about what is still in its own buffer.
+        _silence_stdout()
+        return errors.EXIT_CLOSED_PIPE
+    if isinstance(error, MemoryError):
+        logger.error("out of memory; make the parts smaller with pct-discover --part-size")
+        return errors.EXIT_DATA
+    if isinstance(error, OSError) and error.errno is not None:
+        named = f" {error.filename}" if error.filename else ""
+        logger.error(f"the system refused{named}: {error.strerror}")
+        return errors.EXIT_DATA
+    if not isinstance(error, Exception):
+        raise error
+    sys.stderr.write("".join(traceback.format_exception(error)))
+    logger.error(f"this is a defect of {tool}, not of your data; please report it with the lines above")
+    return errors.EXIT_DEFECT
+
+
+def _silence_stdout() -> None:
+    import os
+
+    with Path(os.devnull).open("wb") as nothing:
+        try:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        except (OSError, ValueError, AttributeError):
+            return
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that temporary files are removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+        raise errors.TerminatedError
+
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,101 @@
+"""Turning columns of text into columns of their type, slowly and exactly, with every value that does not fit named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pycytominer_transform.common.column_types import NULL_WORDS, ColumnType, is_number
+from pycytominer_transform.common.errors import BadValueError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OnBadValue = Literal["fail", "null"]
+
+MORE_NULL_WORDS = ("NAN", "-nan", "-NaN", "-NAN", "nan(ind)", "-nan(ind)")
+"""How other languages write a number that is none; C's printf and the Microsoft runtime among them."""
+
+_NULLS = NULL_WORDS | set(MORE_NULL_WORDS)
+
+
+def csv_null_words() -> list[str]:
+    """List the words that stand for no value in a numeric column."""
+    return sorted(_NULLS)
+
+
+@dataclass
+class BadValues:
+    """What became of texts in number columns: refused at the first, or made null and counted per column."""
+
+    on_bad_value: OnBadValue
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def meet(self, value: object, kind: ColumnType, column: str, where: str) -> None:
+        """Count one value that does not fit its column.
+
+        Raises
+        ------
+        BadValueError
+            Such values are to be refused.
+        """
+        if self.on_bad_value == "fail":
+            wanted = "a whole number" if kind == "int64" else "a number"
+            raise BadValueError(f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null")
+        self.counts[column] = self.counts.get(column, 0) + 1
+
+    def add(self, other: BadValues) -> None:
+        """Add another source's counts."""
+        for column, number in other.counts.items():
+            self.counts[column] = self.counts.get(column, 0) + number
+
+
+def number_of(text: str, kind: ColumnType) -> int | float | None:
+    """Read a text as a number of a type.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not a whole one, or too large, where the type asks for that.
+    """
+    if text in _NULLS:
+        return None
+    if not is_number(text):
+        raise ValueError(text)
+    if kind != "int64":
+        return float(text)
+    try:
+        whole = int(text)
+    except ValueError:
+        number = float(text)
+        whole = int(number) if number.is_integer() else 1 << 64
+    if not -(1 << 63) <= whole < 1 << 63:
+        raise ValueError(text)
+    return whole
+
+
+def convert_texts(texts: list[str | None], kind: ColumnType, column: str, where: str, bad: BadValues) -> pa.Array:
+    """Convert a column of texts value by value.
+
+    Parameters
+    ----------
+    where : str
+        The file, with ``{row}`` where the row's number belongs; the header is row 1.
+    """
+    import pyarrow as pa
+
+    values: list[int | float | None] = []
+    for row, text in enumerate(texts, start=2):
+        try:
+            values.append(None if text is None else number_of(text, kind))
+        except (ValueError, OverflowError):
+            bad.meet(text, kind, column, where.replace("{row}", str(row)))
+            values.append(None)
+    return pa.array(values, type=arrow_type(kind))
+
+
+def arrow_type(kind: ColumnType) -> pa.DataType:
+    """Give the Arrow type of a column type."""
+    import pyarrow as pa
+
+    return {"int64": pa.int64(), "float64": pa.float64(), "float32": pa.float32(), "string": pa.string()}[kind]

@@ -1,0 +1,96 @@
+"""The beginning of a CSV file: its header and a sample of its rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
+from pycytominer_transform.common.naming import listed
+
+_FIRST_BYTES = 1 << 16
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class CsvHead:
+    """What the first bytes of a CSV file show.
+
+    Attributes
+    ----------
+    header : tuple of str
+        Column names; empty where the file is.
+    sample : list of list of str
+        The first whole rows of values.
+    """
+
+    header: tuple[str, ...]
+    sample: list[list[str]]
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any row of values follows the header."""
+        return bool(self.sample)
+
+
+def read_head(path: Path, shown: str) -> CsvHead:
+    """Read a CSV file's header and first rows.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shown : str
+        How messages call it.
+
+    Raises
+    ------
+    BadDatasetError
+        It is not UTF-8 text, holds NUL bytes, or names a column twice.
+    StorageError
+        It cannot be read.
+    """
+    size = _FIRST_BYTES
+    try:
+        with path.open("rb") as file:
+            block = file.read(size)
+            while (head := _parse(block, is_all=len(block) < size, shown=shown)) is None:
+                size *= 8
+                if size > _MOST_BYTES:
+                    raise BadDatasetError(f"{shown}: no end of the first two rows within {_MOST_BYTES} bytes; not a CSV file?")
+                block += file.read(size - len(block))
+    except OSError as error:
+        raise describe_os_error(error, f"read {path}") from error
+    twice = sorted({name for name in head.header if head.header.count(name) > 1}) if _has_twins(head.header) else []
+    if twice:
+        raise BadDatasetError(f"{shown}: the header names a column twice: {listed(twice)}")
+    return head
+
+
+def _has_twins(header: tuple[str, ...]) -> bool:
+    return len(set(header)) < len(header)
+
+
+def _parse(block: bytes, *, is_all: bool, shown: str) -> CsvHead | None:
+    """Parse the first bytes; None where they end before the first row of values does."""
+    if b"\0" in block:
+        raise BadDatasetError(f"{shown}: holds NUL bytes; it is damaged or not a CSV file")
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(block, final=is_all)
+    except UnicodeDecodeError as error:
+        raise BadDatasetError(f"{shown}: is not UTF-8 text (byte {error.start}); it is damaged or not a CSV file") from error
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except csv.Error as error:
+        raise BadDatasetError(f"{shown}: is not CSV: {error}") from error
+    if not is_all:
+        # The last row may go on behind the block.
+        rows = rows[:-1]
+        if len(rows) < 2:
+            return None
+    if not rows:
+        return CsvHead((), [])
+    return CsvHead(tuple(rows[0]), rows[1:])

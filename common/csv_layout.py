@@ -1,0 +1,145 @@
+"""What lies in a tree of CSV folders: datasets, their tables, and what is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pycytominer_transform.common.csv_head import CsvHead, read_head
+from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
+from pycytominer_transform.common.found import FoundSource, TableSample
+from pycytominer_transform.common.naming import listed, table_prefix
+from pycytominer_transform.common.preset import Preset
+from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
+
+SUFFIX = ".csv"
+
+
+@dataclass
+class CsvDataset:
+    """One export folder: the file of each of its tables, relative to the source."""
+
+    name: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> list[CsvDataset]:
+    """Find the export folders of a tree: those that hold a file of at least one table.
+
+    Raises
+    ------
+    BadDatasetError
+        A folder holds two files of one table (``cells.csv`` and ``Cells.csv``).
+    """
+    datasets = []
+    wanted = [preset.image, *compartments]
+    for folder in folders:
+        dataset = CsvDataset(folder.relative)
+        for name in folder.files:
+            path = PurePosixPath(name)
+            table = preset.table_of(path.stem, wanted) if path.suffix.lower() == SUFFIX else None
+            if table is None:
+                continue
+            if table in dataset.files:
+                raise BadDatasetError(f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}")
+            dataset.files[table] = checked_name(folder.path_of(name))
+        if any(table in dataset.files for table in compartments):
+            datasets.append(dataset)
+    return datasets
+
+
+def read_csv_dataset(
+    root: Path, dataset: CsvDataset, preset: Preset, tables: Sequence[str], sample: Callable[[str], TableSample]
+) -> list[FoundSource]:
+    """Look at the files of one dataset: their headers, their first rows, their fingerprints.
+
+    Parameters
+    ----------
+    root : Path
+        The source.
+    tables : sequence of str
+        The tables that every dataset must have.
+    sample : callable
+        Gives the sample of a table to add the columns and rows to.
+
+    Raises
+    ------
+    BadDatasetError
+        A table is missing, is no CSV, lacks its key columns, or has no rows where there are objects.
+    """
+    if missing := [table for table in tables if table not in dataset.files]:
+        there = listed(sorted(PurePosixPath(path).name for path in dataset.files.values()))
+        raise BadDatasetError(f"dataset {dataset.name}: no table {listed(missing)} (there is {there})")
+    heads: dict[str, CsvHead] = {}
+    found = []
+    for table in tables:
+        path = root / dataset.files[table]
+        heads[table] = read_head(path, dataset.files[table])
+        size, mark = fingerprint(path)
+        _check_keys(heads[table], table, preset, dataset)
+        found.append(
+            FoundSource(
+                dataset=dataset.name, table=table, path=dataset.files[table], bytes=size, fingerprint=mark,
+                rows=-1 if heads[table].has_rows else 0,
+            )
+        )  # fmt: skip
+    for table in tables:
+        _check_emptiness(root, dataset, preset, heads, table)
+    for table in tables:
+        sample(table).add(heads[table].header, heads[table].sample)
+    return found
+
+
+def prefix_of(datasets: Sequence[CsvDataset], table: str, preset: Preset) -> str:
+    """Write a table's name with a capital; a compartment of the user's own as its file writes it (``PH3``)."""
+    if table not in (preset.image, *preset.compartments):
+        for dataset in datasets:
+            stem = PurePosixPath(dataset.files.get(table, "")).stem
+            if stem[:1].isupper():
+                return stem
+    return table_prefix(table)
+
+
+def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) -> None:
+    keys = [preset.image_number]
+    if table != preset.image:
+        keys.append(preset.object_number_of(table_prefix(table)))
+    if head.header and (missing := [key for key in keys if key not in head.header]):
+        raise BadDatasetError(f"{dataset.files[table]}: no column {listed(missing)} in the header; is it a {table} table?")
+
+
+def _check_emptiness(root: Path, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str) -> None:
+    """Tell a compartment without objects, which is no fault, from one whose rows were lost."""
+    if heads[table].has_rows:
+        return
+    file = dataset.files[table]
+    full = [other for other in heads if other != preset.image and heads[other].has_rows]
+    if table == preset.image:
+        if full or not heads[table].header:
+            raise BadDatasetError(f"{file}: has no rows{f', but {dataset.files[full[0]]} has' if full else ''}")
+        return
+    counted = _objects_counted(root, dataset, preset, heads, table)
+    if counted:
+        raise BadDatasetError(f"{file}: has no rows, but {dataset.files[preset.image]} counts {counted} objects")
+    if counted is None and full and not heads[table].header:
+        raise BadDatasetError(f"{file}: is empty, without even a header, but {dataset.files[full[0]]} has rows")
+
+
+def _objects_counted(
+    root: Path, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str
+) -> float | None:
+    """Sum what the image table says of a compartment's number of objects; None where it does not say."""
+    header = heads[preset.image].header if preset.image in heads else ()
+    column = next((name for name in header if name.lower().endswith(f"count_{table}")), None)
+    if column is None:
+        return None
+    path = root / dataset.files[preset.image]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return sum(float(row[column] or 0) for row in csv.DictReader(file))
+    except OSError as error:
+        raise describe_os_error(error, f"read {path}") from error
+    except (ValueError, TypeError, csv.Error):
+        return None

@@ -1,0 +1,83 @@
+"""What can go wrong, and the exit code each kind of fault ends a tool with."""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_DATA = 1
+EXIT_USAGE = 2
+EXIT_DEFECT = 70
+EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
+EXIT_TERMINATED = 143
+
+
+class PctError(Exception):
+    """A fault that is not ours; its text is one line: what failed, where, and what to do.
+
+    Attributes
+    ----------
+    exit_code : int
+        What a command-line tool exits with when this reaches its end.
+    """
+
+    exit_code = EXIT_DATA
+
+
+class UsageError(PctError, ValueError):
+    """The command line, a preset or a query asks for something that does not make sense."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(PctError, ValueError):
+    """The measurement files hold something that cannot be converted exactly."""
+
+
+class BadDatasetError(DataError):
+    """One dataset of many cannot be converted; ``--on-bad-dataset skip`` goes on without it."""
+
+
+class BadValueError(DataError):
+    """A text in a number column; names file, row and column."""
+
+
+class SourceNotFoundError(PctError, FileNotFoundError):
+    """There is nothing at the path that was given."""
+
+
+class SourceChangedError(DataError):
+    """A measurement file is no longer the one that the manifest describes."""
+
+
+class StageEndedEarlyError(DataError, EOFError):
+    """An Arrow stream ends without its closing record, or with other counts than that record gives."""
+
+
+class DestinationExistsError(PctError, FileExistsError):
+    """The output is there already and ``--overwrite`` was not given."""
+
+
+class StorageError(PctError, OSError):
+    """A disk or a mount refused: full, unreadable, unwritable."""
+
+
+class FailedPartsError(PctError, RuntimeError):
+    """Some parts of a flow failed; the others' work is kept."""
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived; derives from BaseException so that only clean-up code sees it."""
+
+
+def describe_os_error(error: OSError, doing: str) -> StorageError:
+    """Give an operating system's error the form of ours.
+
+    Parameters
+    ----------
+    error : OSError
+        What the operating system said.
+    doing : str
+        What was being done to what, such as ``"read /plate/Cells.csv"``.
+    """
+    reason = error.strerror or str(error) or type(error).__name__
+    return StorageError(f"cannot {doing}: {reason}")

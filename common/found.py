@@ -1,0 +1,105 @@
+"""What discovery finds, before it is cut into parts: sources, and samples of what is in their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pycytominer_transform.common.column_types import (
+    ColumnType,
+    SampledColumn,
+    names_measurement,
+    names_text,
+)
+from pycytominer_transform.common.manifest import Column, TableSchema
+from pycytominer_transform.common.naming import final_names, listed
+from pycytominer_transform.common.preset import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSource:
+    """One readable table of one dataset; see `manifest.Source` for what the columns mean."""
+
+    dataset: str
+    table: str
+    path: str
+    bytes: int
+    fingerprint: str
+    sqlite_table: str = ""
+    row_ranges: tuple[tuple[int, int], ...] = ()
+    rows: int = -1
+
+
+@dataclass
+class TableSample:
+    """The columns of one table over all its files, and what a sample of their values shows."""
+
+    table: str
+    files: int = 0
+    columns: dict[str, SampledColumn] = field(default_factory=dict)
+    files_with: dict[str, int] = field(default_factory=dict)
+    fixed: dict[str, ColumnType] = field(default_factory=dict)
+    _sampled_places: dict[tuple[str, ...], list[tuple[int, SampledColumn]]] = field(default_factory=dict)
+
+    def add(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Take one file into account: the names of its columns and some of its rows, as text or as stored values."""
+        if not header:
+            return
+        self.files += 1
+        key = tuple(header)
+        for name in header:
+            self.files_with[name] = self.files_with.get(name, 0) + 1
+        if key not in self._sampled_places:
+            for name in header:
+                self.columns.setdefault(name, SampledColumn(name))
+            self._sampled_places[key] = [
+                (place, self.columns[name])
+                for place, name in enumerate(header)
+                if not names_text(name) and not names_measurement(name)
+            ]
+        places = self._sampled_places[key]
+        for row in rows:
+            for place, column in places:
+                if place < len(row):
+                    value = row[place]
+                    column.see(value) if isinstance(value, str) else column.see_stored(value)
+
+    def fix(self, column: str, kind: ColumnType) -> None:
+        """Fix a column's type whatever the sample says; text in one file makes it text for all."""
+        if self.fixed.get(column) != "string":
+            self.fixed[column] = kind
+
+    def partial_columns(self) -> list[str]:
+        """List the columns that only some of the files have."""
+        return [name for name in self.columns if self.files_with[name] < self.files]
+
+    def union_warning(self) -> str | None:
+        """Say which columns will be null for some files, None where all files have the same columns."""
+        partial = self.partial_columns()
+        if not partial:
+            return None
+        fewest = min(self.files_with[name] for name in partial)
+        return (
+            f"table {self.table}: {len(partial)} of {len(self.columns)} columns are not in all of its {self.files} files "
+            f"(the rarest in {fewest}) and will be null where they are missing: {listed(partial, 20)}"
+        )
+
+    def schema(self, prefix: str, preset: Preset, compartments: Sequence[str], *, only_common: bool) -> TableSchema:
+        """Decide the table's final column names and types.
+
+        Raises
+        ------
+        DataError
+            Two columns would have the same final name.
+        """
+        partial = set(self.partial_columns()) if only_common else set()
+        kept = [name for name in self.columns if name not in partial]
+        named = final_names(
+            kept,
+            prefix=prefix,
+            metadata_prefix=preset.image.capitalize(),
+            is_identifying=lambda column: preset.is_identifying(column, compartments),
+        )
+        columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)
+        return TableSchema(self.table, prefix, columns)

@@ -1,0 +1,147 @@
+"""Joining the tables of one part into profiles, and counting what found no partner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.part_reader import bundle_schema
+from pycytominer_transform.common.relations import JoinPlan
+from pycytominer_transform.common.sql import ROW, duplicate_query, join_query, run_user_query
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+Unmatched = Literal["drop", "keep"]
+
+
+@dataclass(frozen=True)
+class JoinedPart:
+    """The profiles of one part.
+
+    Attributes
+    ----------
+    profiles : pyarrow.Table
+        One row per single cell.
+    counts : dict
+        ``rows`` and ``unmatched`` per table, ``joined`` rows, ``dropped`` rows of the anchor, and per partner how many
+        rows of the anchor are ``without`` one.
+    """
+
+    profiles: pa.Table
+    counts: dict[str, Any]
+
+
+def profiles_schema(manifest: Manifest, plan: JoinPlan) -> pa.Schema:
+    """Give the schema that the profiles of every part have."""
+    import pyarrow as pa
+
+    schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+    return pa.schema([schemas[table].field(name) for name, table in plan.columns])
+
+
+def join_part(
+    connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table], unmatched: Unmatched
+) -> JoinedPart:
+    """Join one part.
+
+    Raises
+    ------
+    DataError
+        A table holds the same object, or image set, twice: it would multiply cells.
+    """
+    rows = _matching_rows(connection, plan, tables)
+    partners = [partner.table for partner in plan.partners]
+    without = {name: rows[name].null_count for name in partners}
+    kept = _only_complete(rows, partners) if unmatched == "drop" else rows
+    counts = {
+        "rows": {name: tables[name].num_rows for name in plan.tables},
+        "joined": kept.num_rows,
+        "dropped": rows.num_rows - kept.num_rows,
+        "without": without,
+        "unmatched": {name: tables[name].num_rows - _distinct(kept[name]) for name in plan.tables},
+    }
+    return JoinedPart(_gather(plan, tables, kept), counts)
+
+
+def join_part_by_query(
+    connection: duckdb.DuckDBPyConnection, query: str, tables: dict[str, pa.Table], where: str
+) -> JoinedPart:
+    """Join one part by the user's own query.
+
+    Raises
+    ------
+    UsageError
+        See `pycytominer_transform.common.sql.run_user_query`.
+    """
+    profiles = run_user_query(connection, query, tables, where)
+    counts = {"rows": {name: table.num_rows for name, table in tables.items()}, "joined": profiles.num_rows}
+    return JoinedPart(profiles, counts)
+
+
+def _matching_rows(connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    keys = {partner.table: [*partner.scope, partner.own_number] for partner in plan.partners}
+    leading = [partner.anchor_number for partner in plan.partners]
+    keys[plan.anchor] = [*plan.order, *leading]
+    try:
+        for name in plan.tables:
+            columns = list(dict.fromkeys(key for key in keys[name] if key))
+            view = tables[name].select(columns).append_column(ROW, pa.array(range(tables[name].num_rows), pa.int64()))
+            connection.register(name, view)
+        for partner in plan.partners:
+            _refuse_duplicates(connection, partner.table, [key for key in keys[partner.table] if key])
+        if plan.anchor_number:
+            _refuse_duplicates(connection, plan.anchor, list(plan.order))
+        return connection.execute(join_query(plan)).to_arrow_table()
+    finally:
+        for name in plan.tables:
+            connection.unregister(name)
+
+
+def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, keys: list[str]) -> None:
+    twice = connection.execute(duplicate_query(table, keys)).fetchone()
+    if twice is not None:
+        named = ", ".join(f"{key} {value}" for key, value in zip(keys, twice, strict=True))
+        raise DataError(f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?")
+
+
+def _only_complete(rows: pa.Table, partners: Sequence[str]) -> pa.Table:
+    import pyarrow.compute as pc
+
+    for name in partners:
+        if rows[name].null_count:
+            rows = rows.filter(pc.is_valid(rows[name]))
+    return rows
+
+
+def _distinct(rows: pa.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.count_distinct(rows, mode="only_valid").as_py())
+
+
+def _gather(plan: JoinPlan, tables: dict[str, pa.Table], rows: pa.Table) -> pa.Table:
+    """Put the columns of all tables side by side by row number."""
+    import pyarrow as pa
+
+    picked: dict[tuple[str, str], pa.ChunkedArray] = {}
+    for table in plan.tables:
+        names = [name for name, its_table in plan.columns if its_table == table]
+        source = tables[table].select(names)
+        if not _is_identity(rows[table], source.num_rows):
+            source = source.combine_chunks().take(rows[table].combine_chunks())
+        picked.update(((name, table), source[name]) for name in names)
+    return pa.table([picked[column] for column in plan.columns], names=[name for name, _ in plan.columns])
+
+
+def _is_identity(rows: pa.ChunkedArray, number: int) -> bool:
+    """Say whether the rows are all of a table's, in its own order, so that nothing need be copied."""
+    import pyarrow as pa
+
+    return len(rows) == number and rows.combine_chunks().equals(pa.array(range(number), pa.int64()))

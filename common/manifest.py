@@ -1,0 +1,257 @@
+"""The manifest, declared once: one row per (part, source), and the schema of every table.
+
+As an Arrow table it has one row per source, the columns of `Source`, and all else (where the source lies, the preset,
+the tables' schemas, the provenance) as JSON in the schema's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from pycytominer_transform.common.column_types import TYPES, ColumnType
+from pycytominer_transform.common.errors import DataError, UsageError
+from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
+from pycytominer_transform.common.preset import Preset, preset_from_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One readable table of one part.
+
+    Attributes
+    ----------
+    part : int
+        The part it belongs to, from 1.
+    dataset : str
+        The folder or file in which ``ImageNumber`` is unique, relative to the source; ``.`` for the source itself.
+    table_number : int
+        The dataset's place among all datasets of the source, from 1: its number where its rows have none of their own.
+    table : str
+        Lower-case name of the table, ``cells``.
+    path : str
+        The file, relative to the source; ``.`` where the source is that file.
+    format : str
+        ``csv`` or ``sqlite``.
+    sqlite_table : str
+        The table's name in an SQLite file, else empty.
+    row_ranges : tuple of (int, int)
+        First and last rowid of each run of rows, for SQLite; empty where the whole table is meant.
+    rows : int
+        Number of rows where it is known without reading, else -1.
+    bytes : int
+        Size of the source, or of its share of the file, in bytes.
+    fingerprint : str
+        Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``.
+    """
+
+    part: int
+    dataset: str
+    table_number: int
+    table: str
+    path: str
+    format: Literal["csv", "sqlite"]
+    sqlite_table: str = ""
+    row_ranges: tuple[tuple[int, int], ...] = ()
+    rows: int = -1
+    bytes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name in the source, its final name, its type."""
+
+    source: str
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What the rows of one table look like in every part.
+
+    Attributes
+    ----------
+    table : str
+        Lower-case name, ``cells``.
+    prefix : str
+        The same with a capital, as it begins the columns' names.
+    columns : tuple of Column
+        The source's columns; `own_columns` adds those that the tools make.
+    """
+
+    table: str
+    prefix: str
+    columns: tuple[Column, ...]
+
+    def final_name(self, source_column: str) -> str | None:
+        """Give the final name of a source column, in any letter case, or None where the table lacks it."""
+        wanted = source_column.lower()
+        return next((column.name for column in self.columns if column.source.lower() == wanted), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One tool's entry in the provenance: who made this, how, and with what counts."""
+
+    tool: str
+    version: str
+    options: dict[str, Any]
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that the later stages need to know of a source.
+
+    Attributes
+    ----------
+    source : str
+        The folder or file that `pct-discover` was given, absolute.
+    parts_total : int
+        How many parts the whole source has; a shard keeps some of them.
+    datasets_total : int
+        How many datasets the whole source has.
+    """
+
+    source: str
+    preset: Preset
+    tables: tuple[TableSchema, ...]
+    sources: tuple[Source, ...]
+    parts_total: int
+    datasets_total: int
+    provenance: tuple[Step, ...] = ()
+    version: int = MANIFEST_VERSION
+
+    @property
+    def parts(self) -> list[int]:
+        """The numbers of the parts at hand, ascending."""
+        return sorted(self._sources_by_part)
+
+    @property
+    def compartments(self) -> tuple[str, ...]:
+        """The tables of objects, in the manifest's order."""
+        return tuple(schema.table for schema in self.tables if schema.table != self.preset.image)
+
+    @property
+    def has_many_datasets(self) -> bool:
+        """Whether cells need ``Metadata_Dataset`` to be told apart."""
+        return self.datasets_total > 1
+
+    def own_columns(self, schema: TableSchema) -> list[Column]:
+        """List the columns that the tools add to a table: its dataset, and a table number where it has none."""
+        added = [Column("", DATASET, "string")]
+        if self.has_many_datasets and all(column.name != TABLE_NUMBER for column in schema.columns):
+            added.append(Column("", TABLE_NUMBER, "int64"))
+        return added
+
+    def schema_of(self, table: str) -> TableSchema:
+        """Give the schema of a table by its lower-case name."""
+        return next(schema for schema in self.tables if schema.table == table)
+
+    def sources_of(self, part: int) -> list[Source]:
+        """List the sources of one part, in the manifest's order."""
+        return self._sources_by_part[part]
+
+    @cached_property
+    def _sources_by_part(self) -> dict[int, list[Source]]:
+        by_part: dict[int, list[Source]] = {}
+        for source in self.sources:
+            by_part.setdefault(source.part, []).append(source)
+        return by_part
+
+    def only_parts(self, parts: Sequence[int]) -> Manifest:
+        """Keep only some parts."""
+        kept = set(parts)
+        return replace(self, sources=tuple(source for source in self.sources if source.part in kept))
+
+    def shard(self, index: int, count: int) -> Manifest:
+        """Keep every ``count``-th part, beginning with the ``index``-th (from 1)."""
+        return self.only_parts(self.parts[index - 1 :: count])
+
+    def with_step(self, step: Step) -> Manifest:
+        """Append a tool to the provenance."""
+        return replace(self, provenance=(*self.provenance, step))
+
+
+def part_name(part: int) -> str:
+    """Name a part as files and folders are named after it; sorts as the parts do."""
+    return f"part-{part:06d}"
+
+
+def manifest_to_arrow(manifest: Manifest) -> pa.Table:
+    """Write a manifest as an Arrow table, one row per source."""
+    import pyarrow as pa
+
+    rest = asdict(replace(manifest, sources=()))
+    del rest["sources"]
+    metadata = {"pct.role": "manifest", "pct.manifest": json.dumps(rest)}
+    columns = [
+        pa.array([getattr(source, field.name) for source in manifest.sources], type=field.type)
+        for field in _arrow_fields()
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(_arrow_fields(), metadata=metadata))
+
+
+def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
+    """Read a manifest back from its Arrow table.
+
+    Raises
+    ------
+    DataError
+        The table is no manifest, or one of another version of this program.
+    """
+    metadata = table.schema.metadata or {}
+    if metadata.get(b"pct.role") != b"manifest":
+        raise DataError(f"{where} is not a manifest; pct-discover writes one")
+    rest = json.loads(metadata[b"pct.manifest"])
+    if rest.get("version") != MANIFEST_VERSION:
+        raise DataError(
+            f"{where} is a manifest of version {rest.get('version')}; this program knows version {MANIFEST_VERSION}: "
+            "run pct-discover again"
+        )
+    if table.schema.names != [field.name for field in fields(Source)]:
+        raise DataError(f"{where}: the manifest has other columns than version {MANIFEST_VERSION} has")
+    sources = []
+    for row in table.to_pylist():
+        row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"])
+        sources.append(Source(**row))
+    return _from_keys(rest, tuple(sources), where)
+
+
+def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) -> Manifest:
+    try:
+        tables = tuple(
+            TableSchema(entry["table"], entry["prefix"], tuple(Column(**column) for column in entry["columns"]))
+            for entry in rest["tables"]
+        )
+        if any(column.type not in TYPES for schema in tables for column in schema.columns):
+            raise ValueError("an unknown column type")
+        return Manifest(
+            **rest
+            | {
+                "preset": preset_from_keys(rest["preset"], where),
+                "tables": tables,
+                "provenance": tuple(Step(**step) for step in rest["provenance"]),
+                "sources": sources,
+            }
+        )
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise DataError(f"{where}: not a manifest that this program wrote ({error})") from error
+
+
+def _arrow_fields() -> list[pa.Field]:
+    import pyarrow as pa
+
+    run = pa.struct([pa.field("first", pa.int64(), False), pa.field("last", pa.int64(), False)])
+    types = {"str": pa.string(), "int": pa.int64(), "tuple[tuple[int, int], ...]": pa.list_(run)}
+    return [pa.field(field.name, types.get(str(field.type), pa.string())) for field in fields(Source)]

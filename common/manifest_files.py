@@ -1,0 +1,53 @@
+"""Manifests as Arrow files and streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, open_input, read_one, read_streams
+from pycytominer_transform.common.manifest import Manifest, manifest_from_arrow, manifest_to_arrow
+
+MANIFEST_FILE = "manifest.arrow"
+
+
+def write_manifest(manifest: Manifest, sink: BinaryIO, *, as_file: bool) -> None:
+    """Write a manifest as an Arrow IPC file or stream."""
+    table = manifest_to_arrow(manifest)
+    writer = StreamWriter(sink, table.schema, as_file=as_file)
+    writer.write(table)
+    writer.close()
+
+
+def write_manifest_beside(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest into the folder of a bundle or of profiles."""
+    with (folder / MANIFEST_FILE).open("wb") as sink:
+        write_manifest(manifest, sink, as_file=True)
+
+
+def read_manifest(path: str) -> Manifest:
+    """Read a manifest from a file, from a folder that holds one, or from standard input (``-``).
+
+    Raises
+    ------
+    DataError
+        It is no manifest.
+    StageEndedEarlyError
+        It is cut off.
+    """
+    if Path(path).is_dir():
+        path = str(Path(path) / MANIFEST_FILE)
+    where = "standard input" if path == "-" else path
+    with open_input(path, "a manifest") as file:
+        streams = read_streams(file, where)
+        return manifest_of(next(streams))
+
+
+def manifest_of(stream: OpenStream) -> Manifest:
+    """Read a manifest from the stream that holds it."""
+    return manifest_from_arrow(stream.read_all(), stream.where)
+
+
+def read_manifest_beside(folder: Path) -> Manifest:
+    """Read the manifest that lies in the folder of a bundle or of profiles."""
+    return manifest_of(read_one(folder / MANIFEST_FILE, "manifest"))

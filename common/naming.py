@@ -1,0 +1,102 @@
+"""How tables and columns are named, and the order that profiles have them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pycytominer_transform.common.errors import DataError
+
+DATASET = "Metadata_Dataset"
+TABLE_NUMBER = "Metadata_TableNumber"
+IMAGE_NUMBER = "Metadata_ImageNumber"
+OBJECT_NUMBER = "Metadata_ObjectNumber"
+
+_FIRST = (TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
+_GROUPS = ("Image_", "Cytoplasm_", "Cells_", "Nuclei_")
+
+
+def table_prefix(table: str) -> str:
+    """Write a table's name with a capital, as it begins its columns' names (``cells`` -> ``Cells``)."""
+    return table[:1].upper() + table[1:]
+
+
+def final_name(column: str, *, prefix: str, metadata_prefix: str, is_identifying: Callable[[str], bool]) -> str:
+    """Name a source column as it is named in profiles.
+
+    Applying the rule to its own result changes nothing.
+
+    Parameters
+    ----------
+    column : str
+        The column's name in the source.
+    prefix : str
+        The table's name with a capital, ``Cells``.
+    metadata_prefix : str
+        The same of the table of image sets, ``Image``.
+    is_identifying : callable
+        Says whether the preset counts a source column among the identifying ones.
+
+    Source: the column names of pycytominer and CytoTable.
+    """
+    if column.startswith("Metadata_"):
+        return column
+    if is_identifying(column):
+        if column.startswith(prefix) or any(word in column for word in (metadata_prefix, "ObjectNumber", "TableNumber")):
+            return f"Metadata_{column}"
+        return f"Metadata_{prefix}_{column}"
+    return column if column.startswith(prefix) else f"{prefix}_{column}"
+
+
+def final_names(
+    columns: Iterable[str], *, prefix: str, metadata_prefix: str, is_identifying: Callable[[str], bool]
+) -> dict[str, str]:
+    """Name all columns of one table.
+
+    Returns
+    -------
+    dict
+        Source name to final name, in the order given.
+
+    Raises
+    ------
+    DataError
+        Two source columns would have one final name (``Area`` and ``Cells_Area`` of one table).
+    """
+    named: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for column in columns:
+        final = final_name(column, prefix=prefix, metadata_prefix=metadata_prefix, is_identifying=is_identifying)
+        if final in taken and taken[final] != column:
+            raise DataError(
+                f"table {prefix}: the columns {taken[final]!r} and {column!r} would both be named {final!r}; "
+                "rename one of them in the source"
+            )
+        taken[final] = column
+        named[column] = final
+    return named
+
+
+def profile_order(names: Iterable[str]) -> list[str]:
+    """Put the columns of profiles in their order.
+
+    Table, image and object number, then all columns with ``Metadata`` in their names, then those of image,
+    cytoplasm, cells and nuclei, then the rest; each group by name.
+    """
+
+    def place(name: str) -> tuple[int, str]:
+        if name in _FIRST:
+            return _FIRST.index(name), ""
+        if "Metadata" in name:
+            return len(_FIRST), name
+        for at, group in enumerate(_GROUPS, start=len(_FIRST) + 1):
+            if name.startswith(group):
+                return at, name
+        return len(_FIRST) + 1 + len(_GROUPS), name
+
+    return sorted(names, key=place)
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Write names out for a message, the first few of them."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

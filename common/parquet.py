@@ -1,0 +1,133 @@
+"""Writing Parquet: one file, or one per part; the bytes depend on the rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pycytominer_transform.common.manifest import part_name
+from pycytominer_transform.common.profiles import ProfilesReader
+from pycytominer_transform.common.provenance import new_step, steps_to_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_GROUP_BYTES = 64_000_000
+_TEXT_BYTES = 32
+_LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
+PROVENANCE_KEY = "pct.provenance"
+
+
+def is_parquet_entry(path: Path) -> bool:
+    """Say whether an entry of a folder of Parquet files is one that was written here."""
+    return path.name.startswith("part-") and path.suffix == ".parquet"
+
+
+def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
+    """Write all profiles into one Parquet file; gives the number of rows."""
+    with _GroupWriter(reader, sink, settings) as writer:
+        for batch, _ in reader.batches():
+            writer.add(batch)
+    return writer.rows
+
+
+def write_folder(reader: ProfilesReader, folder: Path, settings: dict[str, Any]) -> int:
+    """Write a Parquet file per part; gives the number of rows.
+
+    Where no part has a row there is one empty file, so that the columns can be read from it.
+    """
+    rows = 0
+    for part, batches in _by_part(reader.batches()):
+        with (folder / f"{part_name(part)}.parquet").open("wb") as sink, _GroupWriter(reader, sink, settings) as writer:
+            for batch in batches:
+                writer.add(batch)
+        rows += writer.rows
+    return rows
+
+
+def _by_part(batches: Iterator[tuple[pa.RecordBatch, int]]) -> Iterator[tuple[int, Iterator[pa.RecordBatch]]]:
+    """Group batches that follow each other by their part; one empty part where there are none."""
+    pending = next(batches, None)
+    if pending is None:
+        yield 1, iter(())
+    while pending is not None:
+        current = pending[1]
+
+        def one_part(part: int) -> Iterator[pa.RecordBatch]:
+            nonlocal pending
+            while pending is not None and pending[1] == part:
+                yield pending[0]
+                pending = next(batches, None)
+
+        yield current, one_part(current)
+
+
+class _GroupWriter:
+    """Gathers batches into row groups of equal size, whatever sizes the batches have."""
+
+    def __init__(self, reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> None:
+        self._reader = reader
+        self._schema = reader.schema.remove_metadata()
+        self._group_rows = settings["row_group_rows"] or group_rows(self._schema)
+        self._settings = settings
+        self._writer = _parquet_writer(sink, self._schema, settings["compression"])
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self.rows = 0
+
+    def __enter__(self) -> _GroupWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            return  # The file is incomplete and will be removed; a footer would make it look whole.
+        self._flush(everything=True)
+        self._writer.add_key_value_metadata({PROVENANCE_KEY: self._history(), "pct.preset": self._reader.preset})
+        self._writer.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._pending_rows >= self._group_rows:
+            self._flush(everything=False)
+
+    def _flush(self, *, everything: bool) -> None:
+        import pyarrow as pa
+
+        table = pa.Table.from_batches(self._pending, schema=self._schema)
+        start = 0
+        while table.num_rows - start >= self._group_rows or (everything and start < table.num_rows):
+            self._writer.write_table(table.slice(start, self._group_rows), row_group_size=self._group_rows)
+            start += self._group_rows
+        rest = table.slice(start)
+        self._pending = rest.to_batches() if start < table.num_rows else []
+        self._pending_rows = max(table.num_rows - start, 0)
+
+    def _history(self) -> str:
+        step = new_step("pct-write", self._settings, {"rows": self.rows})
+        return steps_to_json([*self._reader.steps, replace(step)])
+
+
+def group_rows(schema: pa.Schema) -> int:
+    """Choose the rows of a row group so that it holds about 64 MB of values."""
+    row_bytes = sum(field.type.bit_width // 8 if _is_fixed(field.type) else _TEXT_BYTES for field in schema)
+    return min(max(_GROUP_BYTES // max(row_bytes, 1), _LEAST_GROUP_ROWS), _MOST_GROUP_ROWS)
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_primitive(kind))
+
+
+def _parquet_writer(sink: BinaryIO, schema: pa.Schema, compression: str) -> pq.ParquetWriter:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Measurements hardly ever repeat: a dictionary of them costs time and saves nothing.
+    texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return pq.ParquetWriter(sink, schema, compression=compression, use_dictionary=texts, write_statistics=True)

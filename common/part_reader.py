@@ -1,0 +1,147 @@
+"""Reading parts: many files at once on threads, the next part while the last one is being written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
+from pycytominer_transform.common.csv_reader import CsvReader
+from pycytominer_transform.common.discovery import resolve
+from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
+from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema
+from pycytominer_transform.common.naming import DATASET
+from pycytominer_transform.common.sqlite_reader import read_sqlite
+from pycytominer_transform.common.tree import fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass
+class PartTables:
+    """The tables of one part, one row per image set or object, and what became of bad values."""
+
+    part: int
+    tables: dict[str, pa.Table]
+    bad: BadValues
+
+
+class PartReader:
+    """Reads the parts of a manifest, ascending, on a pool of threads.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What there is to read.
+    place : str
+        Where the source lies now; empty where the manifest says.
+    on_bad_value : {'fail', 'null'}
+        What to do with texts in number columns.
+    threads : int
+        How many files to read at once.
+    """
+
+    def __init__(self, manifest: Manifest, *, place: str, on_bad_value: OnBadValue, threads: int) -> None:
+        self._manifest = manifest
+        self._root = Path(os.path.abspath(place or manifest.source))
+        if not self._root.exists():
+            raise SourceNotFoundError(f"the source {self._root} is not there; --source says where it lies now")
+        self._on_bad_value = on_bad_value
+        self._threads = threads
+        self._csv_readers: dict[str, CsvReader] = {}
+        self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+        if manifest.preset.format == "csv":
+            self._csv_readers = {schema.table: CsvReader(schema) for schema in manifest.tables}
+
+    def parts(self, numbers: Sequence[int]) -> Iterator[PartTables]:
+        """Read parts one after the other, each a step ahead of when it is asked for.
+
+        Raises
+        ------
+        SourceChangedError
+            A file is no longer the one that the manifest describes.
+        DataError, StorageError
+            See `CsvReader.read` and `read_sqlite`.
+        """
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="read") as pool:
+            ahead: list[tuple[int, list[Future[tuple[pa.Table, BadValues]]]]] = []
+            try:
+                for number in [*numbers, 0]:
+                    if number:
+                        sources = self._manifest.sources_of(number)
+                        ahead.append((number, [pool.submit(self._read, source) for source in sources]))
+                    if len(ahead) > 1 or (ahead and not number):
+                        yield self._collect(*ahead.pop(0))
+            finally:
+                for _, futures in ahead:
+                    for future in futures:
+                        future.cancel()
+
+    def _collect(self, number: int, futures: list[Future[tuple[pa.Table, BadValues]]]) -> PartTables:
+        import pyarrow as pa
+
+        bad = BadValues(self._on_bad_value)
+        read: dict[str, list[pa.Table]] = {schema.table: [] for schema in self._manifest.tables}
+        try:
+            for source, future in zip(self._manifest.sources_of(number), futures, strict=True):
+                table, its_bad = future.result()
+                bad.add(its_bad)
+                read[source.table].append(table)
+        finally:
+            for future in futures:
+                future.cancel()
+        tables = {
+            name: pa.concat_tables(tables) if tables else self._schemas[name].empty_table() for name, tables in read.items()
+        }
+        return PartTables(number, tables, bad)
+
+    def _read(self, source: Source) -> tuple[pa.Table, BadValues]:
+        bad = BadValues(self._on_bad_value)
+        path = resolve(self._root, source.path)
+        shown = source.path if source.path != "." else path.name
+        self._check_unchanged(path, shown, source)
+        schema = self._manifest.schema_of(source.table)
+        if source.format == "csv":
+            table = self._csv_readers[source.table].read(path, shown, bad)
+        else:
+            table = read_sqlite(path, shown, source, schema, bad)
+        self._check_unchanged(path, shown, source)
+        return self._with_own_columns(table, source, schema), bad
+
+    @staticmethod
+    def _check_unchanged(path: Path, shown: str, source: Source) -> None:
+        _, now = fingerprint(path)
+        if now != source.fingerprint:
+            raise SourceChangedError(f"{shown}: has changed since pct-discover looked at it; run pct-discover again")
+
+    def _with_own_columns(self, table: pa.Table, source: Source, schema: TableSchema) -> pa.Table:
+        import pyarrow as pa
+
+        columns = table.columns
+        for column in self._manifest.own_columns(schema):
+            value = source.dataset if column.name == DATASET else source.table_number
+            columns.append(pa.chunked_array([pa.repeat(pa.scalar(value, arrow_type(column.type)), table.num_rows)]))
+        return pa.table(columns, schema=self._schemas[source.table])
+
+
+def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
+    """Give the Arrow schema of a table in a bundle: final names and types, and the columns that the tools add."""
+    import pyarrow as pa
+
+    columns: list[Column] = [*schema.columns, *manifest.own_columns(schema)]
+    return pa.schema([(column.name, arrow_type(column.type)) for column in columns])
+
+
+def with_float32(manifest: Manifest) -> Manifest:
+    """Make all measurements 32-bit floats."""
+
+    def narrowed(column: Column) -> Column:
+        return replace(column, type="float32") if column.type == "float64" else column
+
+    tables = tuple(replace(schema, columns=tuple(map(narrowed, schema.columns))) for schema in manifest.tables)
+    return replace(manifest, tables=tables)

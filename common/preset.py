@@ -1,0 +1,143 @@
+"""Presets: what a kind of source looks like, read from a TOML file of the package or of the user."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.naming import table_prefix
+
+PRESET_VERSION = 1
+FORMATS = ("csv", "sqlite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a kind of source looks like: its tables, its identifying columns, how the tables join.
+
+    Column patterns may hold ``{table}``, ``{parent}``, ``{compartment}`` and ``{anchor}``, which stand for tables'
+    names with a capital; ``table_name`` may hold ``{table}``, matched in any letter case.
+    """
+
+    version: int = PRESET_VERSION
+    name: str
+    title: str
+    format: Literal["csv", "sqlite"]
+    table_name: str = "{table}"
+    image: str = "image"
+    compartments: tuple[str, ...]
+    anchors: tuple[str, ...] = ()
+    image_number: str = "ImageNumber"
+    object_number: str = "ObjectNumber"
+    table_number: str = ""
+    parent: str = "Parent_{parent}"
+    identifying: tuple[str, ...] = ()
+    image_columns: tuple[str, ...] = ()
+
+    def table_of(self, name: str, tables: Sequence[str]) -> str | None:
+        """Say which of the tables a file's stem or an SQLite table's name stands for.
+
+        In SQLite an experiment's name may stand before a name that begins with ``Per_``, as ExportToDatabase writes it.
+        """
+        before = "(?:.*_)?" if self.table_name.lower().startswith("per_") else ""
+        for table in tables:
+            pattern = before + re.escape(self.table_name.replace("{table}", table))
+            if re.fullmatch(pattern, name, re.IGNORECASE):
+                return table
+        return None
+
+    def object_number_of(self, prefix: str) -> str:
+        """Name the source column that numbers the objects of a table."""
+        return self.object_number.replace("{table}", prefix)
+
+    def parent_column(self, prefix: str, parent: str) -> str:
+        """Name the source column that holds, for an object of one table, the number of its parent in another."""
+        return self.parent.replace("{table}", prefix).replace("{parent}", table_prefix(parent))
+
+    def anchor_of(self, compartments: Sequence[str]) -> str:
+        """Choose the anchor among the compartments at hand: the first that the preset prefers, else the first."""
+        return next((name for name in self.anchors if name in compartments), compartments[0])
+
+    def is_identifying(self, column: str, compartments: Sequence[str]) -> bool:
+        """Say whether a source column identifies rather than measures."""
+        anchor = table_prefix(self.anchor_of(compartments)) if compartments else ""
+        for pattern in self.identifying:
+            for compartment in compartments if "{compartment}" in pattern else ("",):
+                name = pattern.replace("{anchor}", anchor).replace("{compartment}", table_prefix(compartment))
+                if column.lower() == name.lower():
+                    return True
+        return False
+
+    def is_image_column(self, column: str) -> bool:
+        """Say whether a source column of the image table goes beside every cell by default."""
+        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.image_columns)
+
+
+def preset_names() -> list[str]:
+    """List the presets of the package by name."""
+    return sorted(path.stem for path in _packaged_folder().glob("*.toml"))
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Load a preset of the package by its name, or one of the user's by its path.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset, or the file is not one; the message names the key and what it may hold.
+    """
+    import tomllib
+
+    path = _packaged_folder() / f"{name_or_path}.toml"
+    if name_or_path.endswith(".toml") or "/" in name_or_path:
+        path = Path(name_or_path)
+    elif not path.is_file():
+        raise UsageError(f"no preset is named {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file")
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the preset {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the preset {path} is not TOML: {error}") from error
+    return preset_from_keys(keys, str(path))
+
+
+def packaged_presets() -> list[Preset]:
+    """Load all presets of the package."""
+    return [load_preset(name) for name in preset_names()]
+
+
+def preset_from_keys(keys: dict[str, Any], where: str) -> Preset:
+    """Check the keys of a preset file, or of a manifest's preset, and make a preset of them."""
+    known = {field.name: str(field.type) for field in fields(Preset)}
+    if unknown := sorted(set(keys) - set(known)):
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; a preset has {', '.join(known)}")
+    checked: dict[str, Any] = {}
+    for key, value in keys.items():
+        if known[key].startswith("tuple"):
+            if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+                raise UsageError(f"{where}: {key!r} must be a list of strings, such as [\"cells\", \"nuclei\"]")
+            checked[key] = tuple(value)
+        elif not isinstance(value, int if known[key] == "int" else str):
+            raise UsageError(f"{where}: {key!r} must be {'a whole number' if known[key] == 'int' else 'a string'}")
+        else:
+            checked[key] = value
+    if missing := [key for key in ("name", "title", "format", "compartments") if not checked.get(key)]:
+        raise UsageError(f"{where}: the key {missing[0]!r} is missing or empty")
+    if checked["format"] not in FORMATS:
+        raise UsageError(f"{where}: format is {checked['format']!r}; it may be {' or '.join(FORMATS)}")
+    if checked.get("version", PRESET_VERSION) != PRESET_VERSION:
+        raise UsageError(f"{where}: preset version {checked['version']}; this program knows version {PRESET_VERSION}")
+    if "{table}" not in checked.get("table_name", "{table}"):
+        raise UsageError(f"{where}: 'table_name' must hold {{table}}")
+    checked["compartments"] = tuple(name.lower() for name in checked["compartments"])
+    return Preset(**checked)
+
+
+def _packaged_folder() -> Path:
+    return Path(__file__).parent / "presets"

@@ -1,0 +1,168 @@
+"""Profiles: the joined tables of the parts, as `pct-join` gives them and `pct-write` takes them.
+
+At rest a folder ``PART.arrow`` with the manifest beside; in a pipe one Arrow stream, each batch with the number of its part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pycytominer_transform.common.arrow_streams import STANDARD, OpenStream, StreamWriter, open_input, read_streams, reading
+from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
+from pycytominer_transform.common.manifest import Manifest, Step, part_name
+from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
+from pycytominer_transform.common.provenance import merged_steps, steps_from_json, steps_to_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 16_384
+
+
+def described_schema(schema: pa.Schema, manifest: Manifest, steps: Sequence[Step]) -> pa.Schema:
+    """Add to a schema of profiles what they are and where they come from."""
+    return schema.with_metadata(
+        {"pct.role": "profiles", "pct.preset": manifest.preset.name, "pct.provenance": steps_to_json(steps)}
+    )
+
+
+class ProfilesFolderWriter:
+    """Writes profiles into a folder, a file per part."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+
+    def write(self, part: int, profiles: pa.Table) -> None:
+        """Write one part's profiles."""
+        schema = described_schema(profiles.schema, self._manifest, self._manifest.provenance)
+        with (self._folder / f"{part_name(part)}.arrow").open("wb") as sink:
+            writer = StreamWriter(sink, schema, as_file=True)
+            writer.write(profiles, part=part, batch_rows=BATCH_ROWS)
+            writer.close()
+
+    def close(self, steps: Sequence[Step]) -> None:
+        """Write the manifest beside the parts, with the steps that made them."""
+        manifest = self._manifest
+        for step in steps:
+            manifest = manifest.with_step(step)
+        write_manifest_beside(manifest, self._folder)
+
+
+class ProfilesStreamWriter:
+    """Writes profiles into a pipe."""
+
+    def __init__(self, sink: BinaryIO, manifest: Manifest, schema: pa.Schema) -> None:
+        self._sink = sink
+        described = described_schema(schema, manifest, manifest.provenance)
+        self._writer = StreamWriter(sink, described, as_file=False)
+
+    def write(self, part: int, profiles: pa.Table) -> None:
+        """Write one part's profiles and pass them on at once."""
+        self._writer.write(profiles, part=part, batch_rows=BATCH_ROWS)
+        self._sink.flush()
+
+    def close(self, steps: Sequence[Step]) -> None:
+        """Write the closing record with the steps that made the profiles."""
+        self._writer.close(steps=[asdict(step) for step in steps])
+
+
+def is_profiles_entry(path: Path) -> bool:
+    """Say whether an entry of a folder of profiles is one that was written here."""
+    return path.name == MANIFEST_FILE or (path.name.startswith("part-") and path.suffix == ".arrow")
+
+
+@dataclass
+class ProfilesReader:
+    """Reads profiles, or any Arrow stream, batch by batch.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Of all batches, without the suite's metadata.
+    steps : tuple of Step
+        The provenance; complete once the batches have been read.
+    """
+
+    schema: pa.Schema
+    preset: str
+    steps: tuple[Step, ...]
+    _sources: Iterator[OpenStream]
+
+    def batches(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Give the batches, each with the number of its part; 1 where the stream does not say.
+
+        Raises
+        ------
+        DataError
+            The streams or files have different columns.
+        """
+        histories = [self.steps]
+        for stream in self._sources:
+            if not stream.schema.equals(self.schema):
+                raise DataError(f"{stream.where}: has other columns or types than the first of the files")
+            for batch, part in stream.batches():
+                yield batch, part or 1
+            histories.append(steps_from_json((stream.closing or {}).get("steps", [])))
+        self.steps = (*self.steps, *merged_steps(histories[1:]))
+
+
+def open_profiles(paths: Sequence[str], stack: ExitStack) -> ProfilesReader:
+    """Open profiles at paths, folders or files, or on standard input (``-``).
+
+    Several folders are those that the jobs of an array made of the shares of one source; their parts come in order.
+
+    Raises
+    ------
+    SourceNotFoundError
+        A folder holds no Arrow file, or a part is missing among several folders.
+    DataError
+        It is Arrow, but something else than profiles.
+    """
+    if len(paths) == 1 and (paths[0] == STANDARD or not Path(paths[0]).is_dir()):
+        where = "standard input" if paths[0] == STANDARD else paths[0]
+        streams = read_streams(stack.enter_context(open_input(paths[0], "profiles")), where)
+        history: tuple[Step, ...] = ()
+    else:
+        files, history = _files_in(paths)
+        streams = _streams_of(files, stack)
+    first = next(streams)
+    if first.role not in ("profiles", ""):
+        raise DataError(f"{first.where} is a {first.role} of this suite, not profiles; pct-join makes them")
+    steps = history or steps_from_json(first.text("pct.provenance"))
+    return ProfilesReader(first.schema, first.text("pct.preset"), steps, _chained(first, streams))
+
+
+def _chained(first: OpenStream, rest: Iterator[OpenStream]) -> Iterator[OpenStream]:
+    yield first
+    yield from rest
+
+
+def _streams_of(files: Sequence[Path], stack: ExitStack) -> Iterator[OpenStream]:
+    for path in files:
+        with reading(path), path.open("rb") as file:
+            yield from read_streams(file, str(path))
+
+
+def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
+    found: list[Path] = []
+    histories: list[Sequence[Step]] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise SourceNotFoundError(f"{path}: no such folder")
+        files = sorted(path.glob("*.arrow"))
+        if (path / MANIFEST_FILE) in files:
+            files.remove(path / MANIFEST_FILE)
+            manifest = read_manifest_beside(path)
+            histories.append(manifest.provenance)
+            expected = [path / f"{part_name(part)}.arrow" for part in manifest.parts]
+            if missing := [name.name for name in expected if name not in files]:
+                raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
+        found += files
+    if not found:
+        raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
+    return sorted(found, key=lambda file: (file.name, str(file))), merged_steps(histories)

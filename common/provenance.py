@@ -1,0 +1,59 @@
+"""Who made this, how, and with what counts: the steps that travel with the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pycytominer_transform.common.commandline import tool_version
+from pycytominer_transform.common.manifest import Step
+
+
+def new_step(tool: str, options: dict[str, Any], counts: dict[str, Any]) -> Step:
+    """Make a tool's own entry."""
+    return Step(tool=tool, version=tool_version(), options=options, counts=counts)
+
+
+def steps_to_json(steps: Iterable[Step]) -> str:
+    """Write steps for a schema's metadata."""
+    return json.dumps([asdict(step) for step in steps])
+
+
+def steps_from_json(text: str | Sequence[dict[str, Any]]) -> tuple[Step, ...]:
+    """Read steps from a schema's metadata or a closing record; nothing where there are none."""
+    entries = json.loads(text) if isinstance(text, str) and text else text or []
+    return tuple(Step(**entry) for entry in entries if isinstance(entry, dict))
+
+
+def merged_steps(histories: Sequence[Sequence[Step]]) -> tuple[Step, ...]:
+    """Make one history of those of several parts: equal steps become one, with their counts added up.
+
+    The parts of one source share the step that described it as a whole, so its counts are not added.
+    """
+    merged: dict[str, Step] = {}
+    for history in histories:
+        for step in history:
+            key = json.dumps([step.tool, step.version, step.options], sort_keys=True)
+            if key not in merged:
+                merged[key] = step
+            elif step.tool != "pct-discover":
+                merged[key] = Step(
+                    tool=step.tool,
+                    version=step.version,
+                    options=step.options,
+                    counts=added_counts(merged[key].counts, step.counts),
+                )
+    return tuple(merged.values())
+
+
+def added_counts(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """Add up two nested dictionaries of counts."""
+    result = dict(left)
+    for key, value in right.items():
+        if isinstance(value, dict):
+            result[key] = added_counts(result.get(key, {}), value)
+        else:
+            result[key] = result.get(key, 0) + value
+    return result

@@ -1,0 +1,101 @@
+"""What people and machines are told on stderr: messages, warnings, progress."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import Literal
+
+LOGGER = "pycytominer_transform"
+LogFormat = Literal["text", "json"]
+
+logger = logging.getLogger(LOGGER)
+
+
+class _Lines(logging.Formatter):
+    """One line a message: plain or coloured text, or JSON."""
+
+    def __init__(self, tool: str, log_format: LogFormat, *, colour: bool) -> None:
+        super().__init__()
+        self.tool = tool
+        self.log_format = log_format
+        self.colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = " ".join(record.getMessage().splitlines())
+        if self.log_format == "json":
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+            line = {"time": moment, "level": record.levelname.lower(), "tool": self.tool, "message": message}
+            return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
+        if record.levelno < logging.WARNING:
+            return f"{self.tool}: {message}"
+        word = record.levelname.lower()
+        if self.colour:
+            word = f"\x1b[{31 if record.levelno >= logging.ERROR else 33}m{word}\x1b[0m"
+        return f"{self.tool}: {word}: {message}"
+
+
+class _ErrorStream(logging.Handler):
+    """Writes to whatever stderr is at the time, so that it may be redirected."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            clear_progress()
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            # stderr is closed or full; there is nobody left to tell.
+            return
+
+
+def set_up_reporting(tool: str, *, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
+    """Send the suite's messages to stderr: warnings when quiet, all when verbose."""
+    handler = _ErrorStream()
+    handler.setFormatter(_Lines(tool, log_format, colour=_is_terminal() and not os.environ.get("NO_COLOR")))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+    _progress.enabled = _is_terminal() and not quiet and log_format == "text" and os.environ.get("TERM") != "dumb"
+
+
+class _Progress:
+    enabled = False
+    shown = False
+    last = 0.0
+
+
+_progress = _Progress()
+
+
+def progress(doing: str, done: int, total: int) -> None:
+    """Show on a terminal how far a stage is; at most ten times a second."""
+    now = time.monotonic()
+    if not _progress.enabled or (now - _progress.last < 0.1 and done < total):
+        return
+    _progress.last = now
+    _progress.shown = True
+    sys.stderr.write(f"\r\x1b[K{doing}: {done} of {total}")
+    sys.stderr.flush()
+
+
+def clear_progress() -> None:
+    """Take the progress line off the terminal."""
+    if _progress.shown:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+        _progress.shown = False
+
+
+def count(number: int, word: str) -> str:
+    """Write a number with its noun: ``1 row``, ``2 rows``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False

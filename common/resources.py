@@ -1,0 +1,64 @@
+"""How many processors and how much memory this process may really use, not how many the host has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_threads() -> int:
+    """Count the processors this process may use: its CPU affinity, cut by its cgroup's quota; at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return max(1, min(affinity, int(quota)) if quota is not None else affinity)
+
+
+def usable_memory() -> int:
+    """Count the bytes of memory this process may use: the machine's, cut by its cgroup's and its own limit."""
+    import resource
+
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    for folder in _cgroup_folders():
+        for name in ("memory.max", "memory/memory.limit_in_bytes"):
+            limits.extend(_numbers_in(folder / name)[:1])
+    return min(limits)
+
+
+def _cgroup_cpus() -> float | None:
+    quotas = []
+    for folder in _cgroup_folders():
+        numbers = _numbers_in(folder / "cpu.max")
+        if len(numbers) == 2 and numbers[1]:
+            quotas.append(numbers[0] / numbers[1])
+        old = _numbers_in(folder / "cpu/cpu.cfs_quota_us"), _numbers_in(folder / "cpu/cpu.cfs_period_us")
+        if old[0] and old[1] and old[0][0] > 0:
+            quotas.append(old[0][0] / old[1][0])
+    return min(quotas) if quotas else None
+
+
+def _cgroup_folders() -> list[Path]:
+    """List this process's cgroup and those above it: a limit on any of them holds."""
+    folders = [_CGROUP]
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return folders
+    for line in lines:
+        if line.startswith("0::"):
+            inner = _CGROUP / line[3:].strip().lstrip("/")
+            folders.extend(folder for folder in (inner, *inner.parents) if folder.is_relative_to(_CGROUP))
+    return folders
+
+
+def _numbers_in(path: Path) -> list[int]:
+    """Read the numbers of a cgroup file; the word ``max`` is no limit, so no number."""
+    try:
+        words = path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [int(word) for word in words] if all(word.lstrip("-").isdigit() for word in words) else []

@@ -1,0 +1,121 @@
+"""All SQL that DuckDB runs: built from quoted identifiers, or the user's own run where it can reach nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.naming import TABLE_NUMBER
+from pycytominer_transform.common.relations import JoinPlan, Partner
+from pycytominer_transform.common.sqlite_files import quoted
+from pycytominer_transform.common.sqlite_layout import WHOLE_NUMBER
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+ROW = "pct_row"
+
+
+@contextmanager
+def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open DuckDB in memory, without access to files, network and extensions, nor to this program's variables.
+
+    Parameters
+    ----------
+    threads : int
+        Threads to use.
+    memory : int
+        Bytes of memory to use; beyond that DuckDB goes to a temporary folder under ``TMPDIR``.
+    """
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="pct-join-") as spill:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads,
+                "memory_limit": f"{memory}B",
+                "temp_directory": spill,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,
+            },
+        )
+        try:
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()
+
+
+def join_query(plan: JoinPlan) -> str:
+    """Write the query that finds which rows of the tables belong together.
+
+    Its result has one row per object of the anchor, and per table a column with the number of its row (from 0), null
+    where the object has no partner there. The values are gathered by these numbers afterwards: joining some thousand
+    columns costs four times as much.
+    """
+    anchor = quoted(plan.anchor)
+    picked = ", ".join(f"{quoted(table)}.{ROW} AS {quoted(table)}" for table in plan.tables)
+    lines = [f"SELECT {picked}", f"FROM {anchor}"]
+    lines += [f"LEFT JOIN {quoted(partner.table)} ON {_condition(plan, partner)}" for partner in plan.partners]
+    order = [term for name in plan.order for term in _order_terms(f"{anchor}.{quoted(name)}", name)]
+    lines.append(f"ORDER BY {', '.join([*order, f'{anchor}.{ROW}'])}")
+    return "\n".join(lines)
+
+
+def duplicate_query(table: str, keys: list[str]) -> str:
+    """Write the query that finds an object, or image set, that a table holds twice."""
+    columns = ", ".join(quoted(key) for key in keys)
+    present = f" WHERE {quoted(keys[-1])} IS NOT NULL" if keys else ""
+    return f"SELECT {columns} FROM {quoted(table)}{present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+
+
+def _condition(plan: JoinPlan, partner: Partner) -> str:
+    left, right = quoted(partner.table), quoted(plan.anchor)
+    terms = []
+    for name in partner.scope:
+        # A table number may be null for all of a dataset; the other keys identify nothing when they are.
+        equal = "IS NOT DISTINCT FROM" if name == TABLE_NUMBER else "="
+        terms.append(f"{left}.{quoted(name)} {equal} {right}.{quoted(name)}")
+    if partner.own_number:
+        terms.append(f"{left}.{quoted(partner.own_number)} = {right}.{quoted(partner.anchor_number)}")
+    return " AND ".join(terms)
+
+
+def _order_terms(column: str, name: str) -> list[str]:
+    if name != TABLE_NUMBER:
+        return [f"{column} NULLS FIRST"]
+    whole = f"regexp_full_match({column}::VARCHAR, '{WHOLE_NUMBER}')"
+    number = f"CASE WHEN {whole} THEN {column}::BIGINT END"
+    return [f"({column} IS NOT NULL)", f"{number} NULLS LAST", column]
+
+
+def run_user_query(connection: duckdb.DuckDBPyConnection, query: str, tables: dict[str, pa.Table], where: str) -> pa.Table:
+    """Run a user's query over views named after the tables.
+
+    Raises
+    ------
+    UsageError
+        It is not one SELECT, or DuckDB refuses it.
+    """
+    import duckdb
+
+    for name, table in tables.items():
+        connection.register(name, table)
+    try:
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise UsageError(f"{where}: must be one SELECT statement over {', '.join(tables)}")
+        return connection.execute(statements[0]).to_arrow_table()
+    except duckdb.Error as error:
+        said = str(error).split("\n\n")[0].replace("\n", " ")
+        raise UsageError(f"{where}: {said}") from error
+    finally:
+        for name in tables:
+            connection.unregister(name)

@@ -1,0 +1,113 @@
+"""Opening SQLite files for reading only, and giving SQLite's errors the form of ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from pycytominer_transform.common.errors import DataError, StorageError, describe_os_error
+
+SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
+MAGIC = b"SQLite format 3\0"
+_BUSY_SECONDS = 5.0
+_ROWID_NAMES = ("rowid", "_rowid_", "oid")
+
+
+def quoted(name: str) -> str:
+    """Quote a name for SQLite's and DuckDB's SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_only_uri(path: Path) -> str:
+    """Write the URI by which SQLite opens a file for reading only.
+
+    A file in write-ahead mode on a read-only mount opens only as immutable; that is right where no log lies beside it.
+    """
+    immutable = not Path(f"{path}-wal").exists() and not Path(f"{path}-journal").exists() and not _writable(path.parent)
+    return f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if immutable else ''}"
+
+
+@contextmanager
+def connect(path: Path, shown: str) -> Iterator[sqlite3.Connection]:
+    """Open an SQLite file for reading.
+
+    Raises
+    ------
+    DataError
+        It is empty, cut off, damaged or not SQLite.
+    StorageError
+        It is locked by a writer, or cannot be read.
+    """
+    check_file(path, shown)
+    with sqlite_errors(shown):
+        connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=_BUSY_SECONDS)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def check_file(path: Path, shown: str) -> None:
+    """Check an SQLite file's size against what its own header says.
+
+    Source: https://www.sqlite.org/fileformat.html, "The Database Header".
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise describe_os_error(error, f"read {path}") from error
+    if not size:
+        raise DataError(f"{shown}: is empty")
+    if header[:16] != MAGIC or len(header) < 100:
+        raise DataError(f"{shown}: is not an SQLite file")
+    page_size = struct.unpack(">H", header[16:18])[0]
+    page_size = 65536 if page_size == 1 else page_size
+    changes, pages = struct.unpack(">II", header[24:32])
+    valid_for = struct.unpack(">I", header[92:96])[0]
+    if changes == valid_for and size < page_size * pages and not Path(f"{path}-wal").exists():
+        raise DataError(f"{shown}: is cut off: {size} bytes, its header says {page_size * pages}")
+
+
+@contextmanager
+def sqlite_errors(shown: str) -> Iterator[None]:
+    """Give SQLite's errors, told apart by their result codes, the form of ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise from_result_code(getattr(error, "sqlite_errorcode", 1), shown, str(error)) from error
+
+
+def from_result_code(code: int, shown: str, said: str) -> DataError | StorageError:
+    """Make our error of one of SQLite's result codes.
+
+    Source: https://www.sqlite.org/rescode.html.
+    """
+    match code & 0xFF:
+        case 5 | 6:
+            return StorageError(f"{shown}: is locked by a program that writes to it; try again when that is done")
+        case 11:
+            return DataError(f"{shown}: is damaged or cut off ({said})")
+        case 26:
+            return DataError(f"{shown}: is not an SQLite file")
+        case 3 | 8 | 10 | 13 | 14 | 23:
+            return StorageError(f"cannot read {shown}: {said}")
+        case _:
+            return DataError(f"{shown}: SQLite says: {said}")
+
+
+def rowid_name(columns: Sequence[str]) -> str:
+    """Choose a name for the row number that no column of the table has taken."""
+    taken = {column.lower() for column in columns}
+    return next(name for name in _ROWID_NAMES if name not in taken)
+
+
+def _writable(folder: Path) -> bool:
+    import os
+
+    return os.access(folder, os.W_OK)

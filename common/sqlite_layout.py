@@ -1,0 +1,223 @@
+"""What lies in an SQLite file: its tables, its image sets, and in which rows each image set's objects are."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pycytominer_transform.common.errors import BadDatasetError
+from pycytominer_transform.common.found import FoundSource, TableSample
+from pycytominer_transform.common.naming import listed, table_prefix
+from pycytominer_transform.common.preset import Preset
+from pycytominer_transform.common.sqlite_files import connect, quoted, rowid_name
+from pycytominer_transform.common.tree import fingerprint
+
+_SAMPLE_ROWS = 50
+WHOLE_NUMBER = "-?[0-9]{1,18}"
+"""What a table number stored as text must look like to be sorted as a number."""
+
+Run = tuple[int, int]
+ImageSet = tuple[Any, Any]
+"""Table number and image number, as they are stored."""
+
+
+@dataclass
+class SqliteTable:
+    """One table of a file.
+
+    Attributes
+    ----------
+    rows_of : dict
+        For each image set its number of rows.
+    runs_of : dict
+        For each image set the first and last rowid of each run of its rows; empty where the table has no rowids.
+    """
+
+    name: str
+    columns: dict[str, str]
+    rows_of: dict[ImageSet, int] = field(default_factory=dict)
+    runs_of: dict[ImageSet, list[Run]] = field(default_factory=dict)
+
+
+def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str]) -> dict[str, str]:
+    """Say which SQLite table, or view, holds each of the tables.
+
+    Raises
+    ------
+    BadDatasetError
+        Two of them could hold the same table.
+    DataError, StorageError
+        The file cannot be read.
+    """
+    with connect(path, shown) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+    held: dict[str, str] = {}
+    for name in sorted(names):
+        table = preset.table_of(name, tables)
+        if table is None:
+            continue
+        if table in held:
+            raise BadDatasetError(f"{shown}: {held[table]} and {name} could both be the table {table}")
+        held[table] = name
+    return held
+
+
+def read_sqlite_dataset(
+    path: Path, relative: str, preset: Preset, tables: Sequence[str], part_size: int,
+    sample: Callable[[str], TableSample],
+) -> list[list[FoundSource]]:  # fmt: skip
+    """Look at one SQLite file and cut it into parts of whole image sets.
+
+    Returns
+    -------
+    list of list of FoundSource
+        For each part one source per table, image sets ascending by table number and image number.
+
+    Raises
+    ------
+    BadDatasetError
+        A table or a key column is missing.
+    """
+    held = sqlite_tables(path, relative, preset, tables)
+    if missing := [table for table in tables if table not in held]:
+        raise BadDatasetError(f"{relative}: no table {listed(missing)} (there is {listed(sorted(held.values()))})")
+    size, mark = fingerprint(path)
+    found = {}
+    with connect(path, relative) as connection:
+        for table in tables:
+            found[table] = _read_table(connection, held[table])
+            _check_keys(found[table], table, preset, relative)
+            _find_image_sets(connection, found[table], preset)
+            _sample_rows(connection, found[table], preset, sample(table))
+    return [
+        [
+            FoundSource(
+                dataset=relative, table=table, path=relative, bytes=part.bytes_of(table), fingerprint=mark,
+                sqlite_table=found[table].name, row_ranges=part.runs_of(table), rows=part.rows_of(table),
+            )
+            for table in tables
+        ]
+        for part in _cut(found, size, part_size)
+    ]  # fmt: skip
+
+
+@dataclass
+class _SqlitePart:
+    """Some image sets of a file."""
+
+    tables: dict[str, SqliteTable]
+    image_sets: list[ImageSet]
+    bytes_a_cell: float
+
+    def runs_of(self, table: str) -> tuple[Run, ...]:
+        runs = self.tables[table].runs_of
+        merged: list[Run] = []
+        for first, last in sorted(run for image_set in self.image_sets for run in runs.get(image_set, ())):
+            if merged and merged[-1][1] + 1 == first:
+                merged[-1] = (merged[-1][0], last)
+            else:
+                merged.append((first, last))
+        return tuple(merged)
+
+    def rows_of(self, table: str) -> int:
+        return sum(self.tables[table].rows_of.get(image_set, 0) for image_set in self.image_sets)
+
+    def bytes_of(self, table: str) -> int:
+        return round(self.rows_of(table) * len(self.tables[table].columns) * self.bytes_a_cell)
+
+
+def _cut(tables: dict[str, SqliteTable], size: int, part_size: int) -> list[_SqlitePart]:
+    image_sets = sorted({image_set for table in tables.values() for image_set in table.rows_of}, key=_sort_key)
+    cells = sum(sum(table.rows_of.values()) * len(table.columns) for table in tables.values())
+    bytes_a_cell = size / max(cells, 1)
+    if any(table.rows_of and not table.runs_of for table in tables.values()):
+        return [_SqlitePart(tables, image_sets, bytes_a_cell)]
+    parts: list[_SqlitePart] = []
+    filled = float(part_size)
+    for image_set in image_sets:
+        if filled >= part_size:
+            parts.append(_SqlitePart(tables, [], bytes_a_cell))
+            filled = 0
+        parts[-1].image_sets.append(image_set)
+        filled += bytes_a_cell * sum(table.rows_of.get(image_set, 0) * len(table.columns) for table in tables.values())
+    return parts or [_SqlitePart(tables, [], bytes_a_cell)]
+
+
+def _sort_key(image_set: ImageSet) -> tuple[tuple[int, int, str], ...]:
+    """Sort as the joined rows are: nothing first, then whole numbers by value, also those stored as text, then texts."""
+
+    def place(value: Any) -> tuple[int, int, str]:
+        if value is None:
+            return 0, 0, ""
+        return (1, int(value), "") if re.fullmatch(WHOLE_NUMBER, str(value)) else (2, 0, str(value))
+
+    return place(image_set[0]), place(image_set[1])
+
+
+def _read_table(connection: sqlite3.Connection, name: str) -> SqliteTable:
+    columns = {row[1]: str(row[2]).upper() for row in connection.execute(f"PRAGMA table_info({quoted(name)})")}
+    return SqliteTable(name, columns)
+
+
+def _check_keys(found: SqliteTable, table: str, preset: Preset, shown: str) -> None:
+    keys = [preset.image_number]
+    if table != preset.image:
+        keys.append(preset.object_number_of(table_prefix(table)))
+    if missing := [key for key in keys if key not in found.columns]:
+        raise BadDatasetError(f"{shown}: table {found.name} has no column {listed(missing)}")
+
+
+def _find_image_sets(connection: sqlite3.Connection, table: SqliteTable, preset: Preset) -> None:
+    """Find in which rows the image sets lie, once, so that a part need not look at the others' rows."""
+    number = quoted(preset.table_number) if preset.table_number in table.columns else "NULL"
+    image, name = quoted(preset.image_number), quoted(table.name)
+    rowid = rowid_name(list(table.columns))
+    if not _has_rowids(connection, name, rowid):
+        query = f"SELECT {number}, {image}, count(*) FROM {name} GROUP BY 1, 2"
+        table.rows_of = {(tn, im): rows for tn, im, rows in connection.execute(query)}
+        return
+    query = f"SELECT {number}, {image}, min({rowid}), max({rowid}), count(*) FROM {name} GROUP BY 1, 2"
+    spans = connection.execute(query).fetchall()
+    table.rows_of = {(tn, im): rows for tn, im, _, _, rows in spans}
+    ordered = sorted(spans, key=lambda span: span[2])
+    if all(before[3] < after[2] for before, after in zip(ordered, ordered[1:], strict=False)):
+        table.runs_of = {(tn, im): [(first, last)] for tn, im, first, last, _ in spans}
+        return
+    runs: dict[ImageSet, list[Run]] = defaultdict(list)
+    query = (
+        f"SELECT tn, im, min(r), max(r) FROM (SELECT {number} AS tn, {image} AS im, {rowid} AS r, row_number() OVER "
+        f"(ORDER BY {rowid}) - row_number() OVER (PARTITION BY {number}, {image} ORDER BY {rowid}) AS run FROM {name}) "
+        "GROUP BY tn, im, run ORDER BY 3"
+    )
+    for tn, im, first, last in connection.execute(query):
+        runs[tn, im].append((first, last))
+    table.runs_of = dict(runs)
+
+
+def _has_rowids(connection: sqlite3.Connection, name: str, rowid: str) -> bool:
+    try:
+        return connection.execute(f"SELECT min({rowid}) FROM {name}").fetchone() is not None
+    except sqlite3.OperationalError:
+        return False  # A view, or a table made WITHOUT ROWID.
+
+
+def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Preset, sample: TableSample) -> None:
+    """Look at rows from the beginning, the middle and the end of a table."""
+    name, rowid = quoted(table.name), rowid_name(list(table.columns))
+    queries = [f"SELECT * FROM {name} LIMIT {_SAMPLE_ROWS}"]
+    if table.runs_of:
+        last = max(run[1] for runs in table.runs_of.values() for run in runs)
+        queries += [f"SELECT * FROM {name} WHERE {rowid} >= {at} LIMIT {_SAMPLE_ROWS}" for at in (last // 2, last - _SAMPLE_ROWS)]
+    rows = [row for query in queries for row in connection.execute(query)]
+    sample.add(list(table.columns), rows)
+    for column, declared in table.columns.items():
+        if any(word in declared for word in ("CHAR", "CLOB", "TEXT")):
+            sample.fix(column, "string")
+    if preset.table_number in table.columns:
+        whole = all(isinstance(number, int | None) for number, _ in table.rows_of)
+        sample.fix(preset.table_number, "int64" if whole else "string")

@@ -1,0 +1,193 @@
+"""One pure function, one Prefect task: how a tool's work runs in process or tracked by a Prefect server.
+
+A tool's file says ``extract_task = StageTask(extract, name="extract")`` and no more about Prefect. Prefect is imported
+only when a run is to be tracked: importing it costs most of a second, starting a server several.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.futures import PrefectFuture
+    from prefect.tasks import Task
+
+R = TypeVar("R")
+
+LOGGER_NAME = "pycytominer_transform"
+
+
+def prefect_api_configured(*, no_prefect: bool = False) -> bool:
+    """Whether runs are to be tracked by a Prefect server that the user named.
+
+    Only the environment variable counts: a profile in ``~/.prefect`` would take importing Prefect to find, and would
+    make what a tool does depend on a file that its user may have forgotten.
+
+    Parameters
+    ----------
+    no_prefect
+        The user asked for a plain run, whatever the environment says.
+
+    Returns
+    -------
+    bool
+        True when ``PREFECT_API_URL`` holds an address and `no_prefect` is false.
+
+    """
+    return not no_prefect and bool(os.environ.get("PREFECT_API_URL", "").strip())
+
+
+@dataclass(frozen=True)
+class StageTask(Generic[R]):
+    """A pure keyword-only function and the one Prefect task that wraps it.
+
+    Instances are hashable and can be pickled as long as the function can, that is, when it is defined at the top of a
+    module.
+
+    Attributes
+    ----------
+    function
+        The work itself; called with keywords only.
+    name
+        The task's name on a Prefect server.
+    retry_on
+        Exceptions that may pass by themselves (a throttled store, a lost connection). Others are never tried again.
+    retry_delays
+        Seconds to wait before each further attempt; as many attempts follow the first as there are delays.
+
+    """
+
+    function: Callable[..., R]
+    name: str
+    retry_on: tuple[type[Exception], ...] = ()
+    retry_delays: tuple[float, ...] = ()
+
+    def prefect_task(self) -> Task[..., R]:
+        """Give the Prefect task, the same object each time.
+
+        Returns
+        -------
+        Task
+            It neither caches nor keeps results: whether an output is up to date is read from the output itself.
+
+        """
+        made: Task[..., R] = _prefect_task(self)
+        return made
+
+    def run(self, *, tracked: bool, run_name: str, **arguments: Any) -> R:
+        """Do the work now and return what the function returns.
+
+        Parameters
+        ----------
+        tracked
+            Run as a task run on the Prefect server of the environment, with its state and log lines, instead of
+            plainly.
+        run_name
+            What the run is called on that server, such as ``extract plate1``.
+        **arguments
+            The function's keyword arguments.
+
+        Returns
+        -------
+        R
+            The function's own result.
+
+        Raises
+        ------
+        Exception
+            Whatever the function raises, the very same object, tracked or not.
+
+        """
+        if not tracked:
+            return self._run_plainly(arguments)
+        with _log_lines_to_run():
+            result: R = self._named(run_name)(**arguments)
+        return result
+
+    def submit(
+        self, *, run_name: str, wait_for: Sequence[PrefectFuture[Any]] = (), **arguments: Any
+    ) -> PrefectFuture[R]:
+        """Hand the work to the task runner of the flow that calls this.
+
+        Parameters
+        ----------
+        run_name
+            What the run is called on the server, such as ``extract plate1 part 3 of 24``.
+        wait_for
+            Runs that must have succeeded before this one starts.
+        **arguments
+            The function's keyword arguments. A future among them is replaced by its result.
+
+        Returns
+        -------
+        PrefectFuture
+            See `pycytominer_transform.common.task_runners.wait_all` for collecting it.
+
+        """
+        future: PrefectFuture[R] = self._named(run_name).submit(wait_for=wait_for or None, **arguments)
+        return future
+
+    def _named(self, run_name: str) -> Task[..., R]:
+        # Prefect takes the name for a format string, so a plate called "{x}" would fail the run.
+        return self.prefect_task().with_options(task_run_name=run_name.replace("{", "{{").replace("}", "}}"))
+
+    def _run_plainly(self, arguments: dict[str, Any]) -> R:
+        for delay in self.retry_delays:
+            try:
+                return self.function(**arguments)
+            except self.retry_on as error:
+                logging.getLogger(LOGGER_NAME).info("%s: trying again in %g s: %s", self.name, delay, error)
+                time.sleep(delay)
+        return self.function(**arguments)
+
+
+@functools.cache
+def _prefect_task(stage: StageTask[Any]) -> Task[..., Any]:
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    retry_on = stage.retry_on
+
+    def passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+        return isinstance(state.data, retry_on)
+
+    wrap = task(
+        name=stage.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        log_prints=False,
+        retries=len(stage.retry_delays),
+        retry_delay_seconds=list(stage.retry_delays),
+        retry_condition_fn=passing_fault,
+    )
+    wrapped: Task[..., Any] = wrap(stage.function)
+    return wrapped
+
+
+@contextmanager
+def _log_lines_to_run() -> Iterator[None]:
+    """Send our log lines to the run in progress, also where Prefect was imported before our environment was set."""
+    from prefect.logging.handlers import APILogHandler
+
+    logger = logging.getLogger(LOGGER_NAME)
+    level, handler = logger.level, APILogHandler()
+    present = any(isinstance(other, APILogHandler) for other in logger.handlers)
+    if logger.level == logging.NOTSET:
+        # Prefect sets the root logger to WARNING, which would keep the lines that tell what a run did from the server.
+        logger.setLevel(logging.INFO)
+    if not present:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if not present:
+            logger.removeHandler(handler)

@@ -1,0 +1,184 @@
+"""pct-discover: look at a folder or file of measurements and write a manifest.
+
+Takes a source: a tree of CellProfiler CSV folders, or SQLite files. Gives a manifest: one row per (part, source), the preset
+and the schema of every table, which is all that the later stages need to know. On a terminal it shows a table to read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.discovery import DEFAULT_PART_SIZE, DiscoverOptions, discover_manifest
+from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.reporting import count, logger
+from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+
+TOOL = "pct-discover"
+
+
+@dataclass(frozen=True)
+class DiscoverSummary:
+    """What was found: numbers of parts, datasets and sources, bytes of source, and why datasets were skipped."""
+
+    parts: int
+    datasets: int
+    sources: int
+    bytes: int
+    skipped: tuple[str, ...]
+
+
+def discover(
+    *, source: str, output: str = "-", overwrite: bool = False, options: DiscoverOptions | None = None
+) -> DiscoverSummary:
+    """Describe a source in a manifest.
+
+    Parameters
+    ----------
+    source : str
+        A folder or a file.
+    output : str
+        Where the manifest goes: an Arrow IPC file, or ``-`` for a stream on standard output.
+    overwrite : bool
+        Replace an output that exists.
+    options : DiscoverOptions, optional
+        How to look at it.
+
+    Raises
+    ------
+    SourceNotFoundError, DataError, StorageError
+        See `pycytominer_transform.common.discovery.discover_manifest`.
+    DestinationExistsError
+        The output exists and is not to be overwritten.
+    """
+    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
+    from pycytominer_transform.common.destination import check_destination, complete_file
+    from pycytominer_transform.common.manifest_files import write_manifest
+
+    if output == STANDARD:
+        manifest, skipped = _described(source, options or DiscoverOptions())
+        if sys.stdout is not None and sys.stdout.isatty():
+            print(readable(manifest))
+        else:
+            with open_standard_output() as sink:
+                write_manifest(manifest, sink, as_file=False)
+    else:
+        check_destination(Path(output), overwrite=overwrite)
+        manifest, skipped = _described(source, options or DiscoverOptions())
+        with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+            write_manifest(manifest, file, as_file=True)
+    return DiscoverSummary(
+        parts=len(manifest.parts),
+        datasets=len({found.dataset for found in manifest.sources}),
+        sources=len(manifest.sources),
+        bytes=sum(found.bytes for found in manifest.sources),
+        skipped=tuple(skipped),
+    )
+
+
+discover_task = StageTask(discover, name="discover")
+
+
+def _described(source: str, options: DiscoverOptions) -> tuple[Manifest, list[str]]:
+    from pycytominer_transform.common.provenance import new_step
+
+    manifest, skipped = discover_manifest(source, options)
+    counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}
+    return manifest.with_step(new_step(TOOL, asdict(options), counts)), skipped
+
+
+def readable(manifest: Manifest) -> str:
+    """Write a manifest for people: its tables, its parts, its datasets."""
+    lines = [f"source   {manifest.source}", f"preset   {manifest.preset.name}: {manifest.preset.title}", ""]
+    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'rows':>12}{'MB':>10}")
+    for schema in manifest.tables:
+        sources = [found for found in manifest.sources if found.table == schema.table]
+        rows = sum(found.rows for found in sources) if all(found.rows >= 0 for found in sources) else "?"
+        size = sum(found.bytes for found in sources) / 1e6
+        lines.append(f"{schema.table:<16}{len(sources):>9}{len(schema.columns):>9}{rows:>12}{size:>10.1f}")
+    lines += ["", f"{'part':<8}{'sources':>9}{'MB':>10}  datasets"]
+    for part in manifest.parts:
+        sources = manifest.sources_of(part)
+        names = sorted({found.dataset for found in sources})
+        shown = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
+        lines.append(f"{part:<8}{len(sources):>9}{sum(found.bytes for found in sources) / 1e6:>10.1f}  {shown}")
+    return "\n".join(lines)
+
+
+def add_discover_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this stage; `pct-flow` has them too."""
+    group = parser.add_argument_group("looking at the source")
+    group.add_argument("--preset", metavar="NAME|FILE.toml", default="", help="kind of source (default: recognised from it)")
+    group.add_argument(
+        "--compartments", metavar="A,B,C", type=commandline.name_list, default=(), help="compartments to take (default: the preset's)"
+    )
+    group.add_argument(
+        "--part-size", metavar="SIZE", type=commandline.byte_size, default=DEFAULT_PART_SIZE,
+        help="bytes of source per part (default: 64MB)",
+    )  # fmt: skip
+    group.add_argument(
+        "--columns", choices=("union", "intersection"), default="union",
+        help="what to do with columns that only some files have: null where absent, or leave out (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--on-bad-dataset", choices=("fail", "skip"), default="fail",
+        help="what to do with a dataset that lacks a table or cannot be read (%(default)s)",
+    )  # fmt: skip
+
+
+def discover_options(args: argparse.Namespace) -> DiscoverOptions:
+    """Make the options of parsed words."""
+    return DiscoverOptions(
+        preset=args.preset,
+        compartments=args.compartments,
+        part_size=args.part_size,
+        shard=args.shard,
+        columns=args.columns,
+        on_bad_dataset=args.on_bad_dataset,
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-discover`."""
+    parser = commandline.new_parser(TOOL, "Look at a folder or file of measurements and write a manifest of it.")
+    parser.add_argument("source", metavar="SOURCE", help="a folder of measurement files, or an SQLite file")
+    commandline.add_output(parser, "where the manifest goes (an Arrow IPC file)")
+    add_discover_options(parser)
+    commandline.add_shard(parser)
+    commandline.add_prefect(parser)
+    return parser
+
+
+def report(summary: DiscoverSummary) -> None:
+    """Say what was found, and at the end once more what was left out."""
+    found = f"{count(summary.datasets, 'dataset')}, {count(summary.sources, 'source')}, {summary.bytes / 1e6:.1f} MB"
+    logger.info("%s in %s", found, count(summary.parts, "part"))
+    if summary.skipped:
+        logger.warning("went on without %s: %s", count(len(summary.skipped), "bad dataset"), "; ".join(summary.skipped))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pct-discover`; gives its exit code."""
+
+    def body(args: argparse.Namespace) -> int:
+        report(
+            discover_task.run(
+                tracked=prefect_api_configured(no_prefect=args.no_prefect),
+                run_name=f"discover {Path(args.source).name or args.source}",
+                source=args.source,
+                output=args.output,
+                overwrite=args.overwrite,
+                options=discover_options(args),
+            )
+        )
+        return 0
+
+    return commandline.run(build_parser(), argv, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""pct-extract: read the measurement files that a manifest names into a bundle.
+
+Takes a manifest. Gives a bundle: for every part one Arrow table per compartment and one of the image sets, with the final
+column names and types that `pct-discover` decided.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.reporting import count, logger, progress
+from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter
+    from pycytominer_transform.common.manifest import Manifest
+
+TOOL = "pct-extract"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractOptions:
+    """How `pct-extract` reads.
+
+    Attributes
+    ----------
+    place : str
+        Where the source lies now; empty where the manifest says.
+    shard : (int, int)
+        Read every N-th part beginning with the I-th.
+    float32 : bool
+        Make measurements 32-bit floats.
+    on_bad_value : {'fail', 'null'}
+        What to do with a text in a number column.
+    threads : int
+        Files to read at once; 0 for as many as there are processors to use.
+    """
+
+    place: str = ""
+    shard: tuple[int, int] = (1, 1)
+    float32: bool = False
+    on_bad_value: Literal["fail", "null"] = "fail"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class ExtractSummary:
+    """What was read: parts, rows per table, and per column how many bad values were made null."""
+
+    parts: int
+    rows: dict[str, int]
+    nulled: dict[str, int]
+
+
+def extract(
+    *, manifest: str, output: str = "-", overwrite: bool = False, options: ExtractOptions | None = None
+) -> ExtractSummary:
+    """Read the files of a manifest's parts.
+
+    Parameters
+    ----------
+    manifest : str
+        A manifest's file, or ``-`` for a stream on standard input.
+    output : str
+        Where the bundle goes: a folder ``PART/TABLE.arrow``, or ``-`` for streams on standard output.
+    overwrite : bool
+        Replace an output that exists.
+    options : ExtractOptions, optional
+        How to read.
+
+    Raises
+    ------
+    DataError, BadValueError, SourceChangedError, StorageError
+        See `pycytominer_transform.common.part_reader.PartReader`.
+    StageEndedEarlyError
+        The manifest is cut off.
+    """
+    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
+    from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
+    from pycytominer_transform.common.destination import check_destination, complete_folder
+    from pycytominer_transform.common.manifest_files import read_manifest
+    from pycytominer_transform.common.part_reader import with_float32
+
+    options = options or ExtractOptions()
+    if output != STANDARD:
+        check_destination(Path(output), overwrite=overwrite)
+    wanted = read_manifest(manifest).shard(*options.shard)
+    if options.float32:
+        wanted = with_float32(wanted)
+    if output == STANDARD:
+        with open_standard_output() as sink:
+            return _extract_parts(wanted, BundleStreamWriter(sink, wanted), options)
+    with complete_folder(Path(output), overwrite=overwrite, is_ours=is_bundle_entry) as folder:
+        return _extract_parts(wanted, BundleFolderWriter(folder, wanted), options)
+
+
+extract_task = StageTask(extract, name="extract")
+
+
+@dataclass
+class _Counts:
+    rows: dict[str, int] = field(default_factory=dict)
+    nulled: dict[str, int] = field(default_factory=dict)
+
+
+def _extract_parts(
+    manifest: Manifest, writer: BundleFolderWriter | BundleStreamWriter, options: ExtractOptions
+) -> ExtractSummary:
+    from pycytominer_transform.common.part_reader import PartReader
+    from pycytominer_transform.common.provenance import added_counts, new_step
+    from pycytominer_transform.common.resources import usable_threads
+
+    counts = _Counts({schema.table: 0 for schema in manifest.tables})
+    threads = options.threads or usable_threads()
+    reader = PartReader(manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads)
+    for done, read in enumerate(reader.parts(manifest.parts), start=1):
+        writer.write(read.part, read.tables)
+        counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
+        counts.nulled = added_counts(counts.nulled, read.bad.counts)
+        progress("extracting parts", done, len(manifest.parts))
+    # Where and on how many threads this ran changes nothing in the result, so it stays out of the history.
+    kept = {key: value for key, value in asdict(options).items() if key not in ("place", "threads", "shard")}
+    writer.close(new_step(TOOL, kept, {"rows": counts.rows, "made_null": counts.nulled}))
+    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled)
+
+
+def add_extract_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this stage; `pct-flow` has them too."""
+    group = parser.add_argument_group("reading")
+    group.add_argument("--float32", action="store_true", help="measurements as 32-bit floats: half the size, 7 digits")
+    group.add_argument(
+        "--on-bad-value", choices=("fail", "null"), default="fail",
+        help="what to do with a text in a number column; null: counted and reported (%(default)s)",
+    )  # fmt: skip
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-extract`."""
+    parser = commandline.new_parser(TOOL, "Read the measurement files that a manifest names into Arrow tables, part by part.")
+    commandline.add_input(parser, "a manifest from pct-discover")
+    commandline.add_output(parser, "where the bundle goes (a folder of Arrow IPC files)")
+    add_extract_options(parser)
+    parser.add_argument("--source", metavar="PLACE", default="", help="where the source lies now (default: as the manifest says)")
+    commandline.add_shard(parser)
+    commandline.add_threads(parser)
+    commandline.add_prefect(parser)
+    return parser
+
+
+def report(summary: ExtractSummary) -> None:
+    """Say what was read and what was made null."""
+    rows = ", ".join(f"{name} {number}" for name, number in summary.rows.items())
+    logger.info("read %s; rows: %s", count(summary.parts, "part"), rows)
+    if summary.nulled:
+        columns = ", ".join(f"{name} ({number})" for name, number in sorted(summary.nulled.items()))
+        logger.warning("made %s null that were no numbers: %s", count(sum(summary.nulled.values()), "value"), columns)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pct-extract`; gives its exit code."""
+
+    def body(args: argparse.Namespace) -> int:
+        options = ExtractOptions(
+            place=args.source,
+            shard=args.shard,
+            float32=args.float32,
+            on_bad_value=args.on_bad_value,
+            threads=args.threads,
+        )
+        report(
+            extract_task.run(
+                tracked=prefect_api_configured(no_prefect=args.no_prefect),
+                run_name=f"extract {args.input}",
+                manifest=args.input,
+                output=args.output,
+                overwrite=args.overwrite,
+                options=options,
+            )
+        )
+        return 0
+
+    return commandline.run(build_parser(), argv, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""pct-join: join the compartments of a bundle into profiles, one row per single cell.
+
+Takes a bundle. Gives profiles: for every object of the anchor its own columns beside those of its cell, nucleus and image.
+Joins never look past a dataset, and no row is dropped without being counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.reporting import count, logger, progress
+from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from pycytominer_transform.common.bundle import BundleReader
+    from pycytominer_transform.common.joining import JoinedPart
+    from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter
+    from pycytominer_transform.common.relations import JoinPlan
+
+TOOL = "pct-join"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinOptions:
+    """How `pct-join` joins.
+
+    Attributes
+    ----------
+    sql : str
+        DuckDB SQL to run per part over views named after the tables, instead of the preset's join; empty for that.
+    unmatched : {'drop', 'keep'}
+        What to do with rows of the anchor that lack a partner: drop and count them, or keep them with nulls.
+    image_columns : str
+        Further columns of the image table: ``all`` or a regular expression; empty for those that the preset names.
+    threads : int
+        Threads to use; 0 for as many as there are processors to use.
+    memory : int
+        Bytes of memory that DuckDB may use; 0 for half of what the process may use.
+    """
+
+    sql: str = ""
+    unmatched: Literal["drop", "keep"] = "drop"
+    image_columns: str = ""
+    threads: int = 0
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class JoinSummary:
+    """What was joined: parts, and the counts of `pycytominer_transform.common.joining.JoinedPart` over all of them."""
+
+    parts: int
+    counts: dict[str, Any]
+
+
+def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None) -> JoinSummary:
+    """Join the tables of a bundle's parts.
+
+    Parameters
+    ----------
+    bundle : str
+        A bundle's folder, or ``-`` for streams on standard input.
+    output : str
+        Where the profiles go: a folder ``PART.arrow``, or ``-`` for a stream on standard output.
+    overwrite : bool
+        Replace an output that exists.
+    options : JoinOptions, optional
+        How to join.
+
+    Raises
+    ------
+    UsageError
+        The tables do not say how they join, or the query is refused.
+    DataError
+        A table holds an object twice.
+    StageEndedEarlyError
+        The bundle is cut off.
+    """
+    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
+    from pycytominer_transform.common.bundle import open_bundle
+    from pycytominer_transform.common.destination import check_destination, complete_folder
+    from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter, is_profiles_entry
+
+    options = options or JoinOptions()
+    if output != STANDARD:
+        check_destination(Path(output), overwrite=overwrite)
+    if output == STANDARD:
+        with open_standard_output() as sink, open_bundle(bundle) as reader, _joiner(reader, options) as joiner:
+            return _join_parts(reader, joiner, ProfilesStreamWriter(sink, reader.manifest, joiner.schema), options)
+    with open_bundle(bundle) as reader, _joiner(reader, options) as joiner:
+        with complete_folder(Path(output), overwrite=overwrite, is_ours=is_profiles_entry) as folder:
+            return _join_parts(reader, joiner, ProfilesFolderWriter(folder, reader.manifest), options)
+
+
+join_task = StageTask(join, name="join")
+
+
+class _Joiner:
+    """Joins parts one after the other, by the preset's plan or by the user's query."""
+
+    def __init__(self, reader: BundleReader, options: JoinOptions, connection: duckdb.DuckDBPyConnection) -> None:
+        from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
+        from pycytominer_transform.common.part_reader import bundle_schema
+        from pycytominer_transform.common.relations import plan_join
+        from pycytominer_transform.common.sql import join_query
+
+        self._connection = connection
+        self._options = options
+        self._plan: JoinPlan | None = None
+        manifest = reader.manifest
+        if options.sql:
+            empty = {schema.table: bundle_schema(manifest, schema).empty_table() for schema in manifest.tables}
+            self.schema: pa.Schema = join_part_by_query(connection, options.sql, empty, "--sql").profiles.schema
+            logger.debug("%s", options.sql)
+        else:
+            self._plan = plan_join(manifest, image_columns=options.image_columns)
+            self.schema = profiles_schema(manifest, self._plan)
+            logger.debug("%s", join_query(self._plan))
+
+    def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
+        from pycytominer_transform.common.joining import join_part, join_part_by_query
+
+        if self._plan is None:
+            return join_part_by_query(self._connection, self._options.sql, tables, "--sql")
+        return join_part(self._connection, self._plan, tables, self._options.unmatched)
+
+
+@contextmanager
+def _joiner(reader: BundleReader, options: JoinOptions) -> Iterator[_Joiner]:
+    from pycytominer_transform.common.resources import usable_memory, usable_threads
+    from pycytominer_transform.common.sql import open_duckdb
+
+    # A query of the user's own runs on one thread: only so do its rows come out in the same order every time.
+    threads = 1 if options.sql else options.threads or usable_threads()
+    with open_duckdb(threads=threads, memory=options.memory or usable_memory() // 2) as connection:
+        yield _Joiner(reader, options, connection)
+
+
+def _join_parts(
+    reader: BundleReader, joiner: _Joiner, writer: ProfilesFolderWriter | ProfilesStreamWriter, options: JoinOptions
+) -> JoinSummary:
+    from pycytominer_transform.common.provenance import added_counts, new_step
+
+    counts: dict[str, Any] = {}
+    parts = 0
+    for part, tables in reader.parts():
+        joined = joiner.join(tables)
+        writer.write(part, joined.profiles.cast(joiner.schema))
+        counts = added_counts(counts, joined.counts)
+        parts += 1
+        progress("joining parts", parts, len(reader.manifest.parts))
+    kept = {"sql": options.sql, "unmatched": options.unmatched, "image_columns": options.image_columns}
+    before = reader.steps[len(reader.manifest.provenance) :]
+    writer.close([*before, new_step(TOOL, kept, counts)])
+    return JoinSummary(parts, counts)
+
+
+def add_join_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this stage; `pct-flow` has them too."""
+    group = parser.add_argument_group("joining")
+    group.add_argument(
+        "--sql", metavar="FILE", default="",
+        help="DuckDB SQL to run per part over views named after the tables, instead of the preset's join",
+    )  # fmt: skip
+    group.add_argument(
+        "--unmatched", choices=("drop", "keep"), default="drop",
+        help="what to do with objects that lack a partner: drop and count, or keep with nulls (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--image-columns", metavar="all|REGEX", type=commandline.regex, default="",
+        help="further columns of the image table (default: file names, plate, well, site as the preset names them)",
+    )  # fmt: skip
+    group.add_argument(
+        "--memory", metavar="SIZE", type=commandline.byte_size, default=0,
+        help="memory the join may use (default: half of what this process may use)",
+    )  # fmt: skip
+
+
+def join_options(args: argparse.Namespace) -> JoinOptions:
+    """Make the options of parsed words.
+
+    Raises
+    ------
+    UsageError
+        The file with SQL cannot be read.
+    """
+    from pycytominer_transform.common.errors import UsageError
+
+    sql = ""
+    if args.sql:
+        try:
+            sql = Path(args.sql).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the SQL in {args.sql}: {error}") from error
+    return JoinOptions(
+        sql=sql,
+        unmatched=args.unmatched,
+        image_columns=args.image_columns,
+        threads=args.threads,
+        memory=args.memory,
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-join`."""
+    parser = commandline.new_parser(TOOL, "Join the compartments of a bundle into profiles, one row per single cell.")
+    commandline.add_input(parser, "a bundle from pct-extract")
+    commandline.add_output(parser, "where the profiles go (a folder of Arrow IPC files)")
+    add_join_options(parser)
+    commandline.add_threads(parser)
+    commandline.add_prefect(parser)
+    return parser
+
+
+def report(summary: JoinSummary) -> None:
+    """Say how many rows every table had, how many were joined, and what found no partner."""
+    counts = summary.counts
+    logger.info("%s: %s", count(summary.parts, "part"), count(counts.get("joined", 0), "cell"))
+    for table, rows in counts.get("rows", {}).items():
+        unmatched = counts.get("unmatched", {}).get(table)
+        if unmatched is not None:
+            logger.info("%s: %s, %s joined, %s without a partner", table, count(rows, "row"), rows - unmatched, unmatched)
+    if lacking := {table: number for table, number in counts.get("without", {}).items() if number}:
+        what = "dropped" if counts["dropped"] else "kept with nulls"
+        lacks = ", ".join(f"{number} lacked {table}" for table, number in lacking.items())
+        logger.warning("%s %s: %s", count(counts["dropped"] or max(lacking.values()), "object"), what, lacks)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pct-join`; gives its exit code."""
+
+    def body(args: argparse.Namespace) -> int:
+        report(
+            join_task.run(
+                tracked=prefect_api_configured(no_prefect=args.no_prefect),
+                run_name=f"join {args.input}",
+                bundle=args.input,
+                output=args.output,
+                overwrite=args.overwrite,
+                options=join_options(args),
+            )
+        )
+        return 0
+
+    return commandline.run(build_parser(), argv, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""pct-write: write profiles, or any Arrow stream, as Parquet.
+
+Takes profiles. Gives one Parquet file, or a folder with one file per part; the provenance of all stages is in each file's
+metadata. The bytes depend on the rows alone, not on how the source was cut into parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.reporting import count, logger
+from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.profiles import ProfilesReader
+
+TOOL = "pct-write"
+COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "none")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions:
+    """How `pct-write` writes.
+
+    Attributes
+    ----------
+    compression : str
+        Parquet codec.
+    row_group_rows : int
+        Rows per row group; 0 for about 64 MB of values, which depends on the columns alone.
+    """
+
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = "zstd"
+    row_group_rows: int = 0
+
+
+@dataclass(frozen=True)
+class WriteSummary:
+    """What was written: files, rows, columns, and bytes (0 on standard output)."""
+
+    files: int
+    rows: int
+    columns: int
+    bytes: int
+
+
+def write(
+    *, profiles: Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None
+) -> WriteSummary:
+    """Write profiles as Parquet.
+
+    Parameters
+    ----------
+    profiles : sequence of str
+        Folders of profiles, one Arrow IPC file, or ``-`` for a stream on standard input.
+    output : str
+        A file whose name ends in ``.parquet`` or ``.pq``; any other name is a folder that gets one file per part; ``-``
+        is standard output.
+    overwrite : bool
+        Replace an output that exists.
+    options : WriteOptions, optional
+        How to write.
+
+    Raises
+    ------
+    StageEndedEarlyError
+        The profiles are cut off.
+    DestinationExistsError, StorageError
+        The output exists, or the disk refuses.
+    """
+    from contextlib import ExitStack
+
+    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
+    from pycytominer_transform.common.destination import check_destination, complete_file, complete_folder
+    from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
+    from pycytominer_transform.common.profiles import open_profiles
+
+    options = options or WriteOptions()
+    if output != STANDARD:
+        check_destination(Path(output), overwrite=overwrite)
+    with ExitStack() as stack:
+        if output == STANDARD:
+            sink = stack.enter_context(open_standard_output())
+            reader = open_profiles(profiles, stack)
+            return _summary(reader, write_file(reader, sink, _settings(options)), [])
+        reader = open_profiles(profiles, stack)
+        if is_one_file(output):
+            with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+                rows = write_file(reader, file, _settings(options))
+            return _summary(reader, rows, [Path(output)])
+        with complete_folder(Path(output), overwrite=overwrite, is_ours=is_parquet_entry) as folder:
+            rows = write_folder(reader, folder, _settings(options))
+        return _summary(reader, rows, sorted(Path(output).iterdir()))
+
+
+write_task = StageTask(write, name="write")
+
+
+def is_one_file(output: str) -> bool:
+    """Say whether an output is one Parquet file rather than a folder of them."""
+    return output.lower().endswith(PARQUET_SUFFIXES) and not Path(output).is_dir()
+
+
+def _settings(options: WriteOptions) -> dict[str, object]:
+    return {"compression": options.compression, "row_group_rows": options.row_group_rows}
+
+
+def _summary(reader: ProfilesReader, rows: int, files: Sequence[Path]) -> WriteSummary:
+    return WriteSummary(max(len(files), 1), rows, len(reader.schema), sum(file.stat().st_size for file in files))
+
+
+def add_write_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this stage; `pct-flow` has them too."""
+    group = parser.add_argument_group("writing")
+    group.add_argument("--compression", choices=COMPRESSIONS, default="zstd", help="Parquet codec (%(default)s)")
+    group.add_argument(
+        "--row-group-rows", metavar="N", type=commandline.positive, default=0,
+        help="rows per Parquet row group (default: about 64 MB of values)",
+    )  # fmt: skip
+
+
+def write_options(args: argparse.Namespace) -> WriteOptions:
+    """Make the options of parsed words."""
+    return WriteOptions(compression=args.compression, row_group_rows=args.row_group_rows)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-write`."""
+    parser = commandline.new_parser(TOOL, "Write profiles, or any Arrow stream or file, as Parquet.")
+    parser.add_argument(
+        "input", metavar="INPUT", nargs="*", default=["-"],
+        help="profiles from pct-join, or any Arrow stream or file; several folders: the shares of one source; "
+        "- or nothing: standard input",
+    )  # fmt: skip
+    commandline.add_output(parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part")
+    add_write_options(parser)
+    commandline.add_prefect(parser)
+    return parser
+
+
+def report(summary: WriteSummary, output: str) -> None:
+    """Say what was written."""
+    size = f", {summary.bytes / 1e6:.1f} MB in {count(summary.files, 'file')}" if summary.bytes else ""
+    named = "standard output" if output == "-" else output
+    logger.info("%s: %s, %s%s", named, count(summary.rows, "row"), count(summary.columns, "column"), size)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pct-write`; gives its exit code."""
+
+    def body(args: argparse.Namespace) -> int:
+        summary = write_task.run(
+            tracked=prefect_api_configured(no_prefect=args.no_prefect),
+            run_name=f"write {args.output}",
+            profiles=args.input,
+            output=args.output,
+            overwrite=args.overwrite,
+            options=write_options(args),
+        )
+        report(summary, args.output)
+        return 0
+
+    return commandline.run(build_parser(), argv, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
