@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pycytominer_transform.common.errors import DataError, StageEndedEarlyError, UsageError, describe_os_error
 
@@ -141,7 +141,7 @@ def read_streams(file: BinaryIO, where: str) -> Iterator[OpenStream]:
     StageEndedEarlyError
         There are no bytes, or a stream is cut off.
     """
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, 1 << 16)  # type: ignore[arg-type]
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file), 1 << 16)
     head = _peek(buffered)
     if not head:
         raise StageEndedEarlyError(f"{where} is empty: {_ENDED_EARLY}")

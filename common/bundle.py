@@ -1,7 +1,7 @@
 """Bundles: the tables of the parts, as `pct-extract` gives them and `pct-join` takes them.
 
-At rest a folder ``PART/TABLE.arrow`` with the manifest beside; in a pipe Arrow streams end to end: the manifest, then one
-per (part, table), then one that says that this was all.
+At rest a folder ``PART/TABLE.arrow`` with the manifest beside; in a pipe Arrow streams end to end: the manifest, then
+one per (part, table), then one that says that this was all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pycytominer_transform.common.arrow_streams import STANDARD, OpenStream, StreamWriter, open_input, read_one, read_streams
+from pycytominer_transform.common.arrow_streams import (
+    STANDARD,
+    OpenStream,
+    StreamWriter,
+    open_input,
+    read_one,
+    read_streams,
+)
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import (
@@ -151,7 +158,8 @@ class BundleReader:
         said = stream.closing or {}
         if missing or said.get("parts") != len(self.manifest.parts):
             raise StageEndedEarlyError(
-                f"{self._where}: {said.get('parts')} of {len(self.manifest.parts)} parts; the stage before this one ended early"
+                f"{self._where}: {said.get('parts')} of {len(self.manifest.parts)} parts; "
+                "the stage before this one ended early"
             )
         self.steps = (*self.steps, *steps_from_json(said.get("steps", [])))
 

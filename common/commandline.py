@@ -43,7 +43,9 @@ def new_parser(prog: str, description: str, epilog: str = "") -> argparse.Argume
     group = parser.add_argument_group("messages")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     group.add_argument("-v", "--verbose", action="store_true", help="say more: what is read, the SQL that is run")
-    group.add_argument("--log-format", choices=("text", "json"), default="text", help="how messages are written (%(default)s)")
+    group.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="how messages are written (%(default)s)"
+    )
     group.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     return parser
 
@@ -65,14 +67,22 @@ def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = F
 def add_shard(parser: argparse.ArgumentParser) -> None:
     """Add ``--shard``, by which the jobs of an array share the parts."""
     parser.add_argument(
-        "--shard", metavar="I/N", type=shard, default=(1, 1), help="take only every N-th part, beginning with the I-th (from 1)"
+        "--shard",
+        metavar="I/N",
+        type=shard,
+        default=(1, 1),
+        help="take only every N-th part, beginning with the I-th (from 1)",
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
     parser.add_argument(
-        "--threads", metavar="N", type=positive, default=0, help="threads to use (default: the processors this process may use)"
+        "--threads",
+        metavar="N",
+        type=positive,
+        default=0,
+        help="threads to use (default: the processors this process may use)",
     )
 
 

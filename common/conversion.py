@@ -41,7 +41,9 @@ class BadValues:
         """
         if self.on_bad_value == "fail":
             wanted = "a whole number" if kind == "int64" else "a number"
-            raise BadValueError(f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null")
+            raise BadValueError(
+                f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null"
+            )
         self.counts[column] = self.counts.get(column, 0) + 1
 
     def add(self, other: BadValues) -> None:

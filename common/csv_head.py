@@ -60,7 +60,9 @@ def read_head(path: Path, shown: str) -> CsvHead:
             while (head := _parse(block, is_all=len(block) < size, shown=shown)) is None:
                 size *= 8
                 if size > _MOST_BYTES:
-                    raise BadDatasetError(f"{shown}: no end of the first two rows within {_MOST_BYTES} bytes; not a CSV file?")
+                    raise BadDatasetError(
+                        f"{shown}: no end of the first two rows within {_MOST_BYTES} bytes; not a CSV file?"
+                    )
                 block += file.read(size - len(block))
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
@@ -81,7 +83,9 @@ def _parse(block: bytes, *, is_all: bool, shown: str) -> CsvHead | None:
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(block, final=is_all)
     except UnicodeDecodeError as error:
-        raise BadDatasetError(f"{shown}: is not UTF-8 text (byte {error.start}); it is damaged or not a CSV file") from error
+        raise BadDatasetError(
+            f"{shown}: is not UTF-8 text (byte {error.start}); it is damaged or not a CSV file"
+        ) from error
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     except csv.Error as error:

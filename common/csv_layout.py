@@ -43,7 +43,9 @@ def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: S
             if table is None:
                 continue
             if table in dataset.files:
-                raise BadDatasetError(f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}")
+                raise BadDatasetError(
+                    f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}"
+                )
             dataset.files[table] = checked_name(folder.path_of(name))
         if any(table in dataset.files for table in compartments):
             datasets.append(dataset)
@@ -107,7 +109,9 @@ def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) 
     if table != preset.image:
         keys.append(preset.object_number_of(table_prefix(table)))
     if head.header and (missing := [key for key in keys if key not in head.header]):
-        raise BadDatasetError(f"{dataset.files[table]}: no column {listed(missing)} in the header; is it a {table} table?")
+        raise BadDatasetError(
+            f"{dataset.files[table]}: no column {listed(missing)} in the header; is it a {table} table?"
+        )
 
 
 def _check_emptiness(root: Path, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str) -> None:

@@ -119,7 +119,9 @@ class CsvReader:
             with path.open("rb") as file:
                 if b"\n" not in file.read(_BLOCK_BYTES).strip():
                     return quotes  # A header alone has nothing to lose.
-            raise DataError(f"{shown}: the last row has no line end, so the file may be cut off; if it is whole, add one")
+            raise DataError(
+                f"{shown}: the last row has no line end, so the file may be cut off; if it is whole, add one"
+            )
         return quotes
 
     def _read_exactly(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
@@ -150,10 +152,13 @@ def _locate_fault(path: Path, shown: str) -> DataError:
             for row, fields in enumerate(reader, start=2):
                 if fields and len(fields) != width:
                     return DataError(
-                        f"{shown}, row {row}: {len(fields)} fields where the header has {width}; the file is cut off or damaged"
+                        f"{shown}, row {row}: {len(fields)} fields where the header has {width}; "
+                        "the file is cut off or damaged"
                     )
     except UnicodeDecodeError as error:
-        return DataError(f"{shown}: is not UTF-8 text (near row {row + 1}: {error.reason}); it is damaged or not a CSV file")
+        return DataError(
+            f"{shown}: is not UTF-8 text (near row {row + 1}: {error.reason}); it is damaged or not a CSV file"
+        )
     except csv.Error as error:
         return DataError(f"{shown}, after row {row}: {error}; the file is cut off or damaged")
     return DataError(f"{shown}: cannot be read as CSV; it is cut off or damaged")

@@ -103,6 +103,17 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
             shutil.rmtree(old)
 
 
+@contextmanager
+def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
+    """Give a folder beside a destination for what leads to it; removed at the end unless all went well and `keep`."""
+    folder = _temporary_name(path)
+    with _storage_errors(folder), _removed_on_failure(folder):
+        folder.mkdir()
+        yield folder
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _is_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> bool:
     return path.is_dir() and not path.is_symlink() and all(is_ours(entry) for entry in path.iterdir())
 

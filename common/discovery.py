@@ -108,7 +108,9 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
         None fits, or several do.
     """
     if not root.is_dir() and not _is_sqlite(root):
-        kind = "is a CSV file; give the folder it lies in" if root.suffix.lower() == csv_layout.SUFFIX else "is not SQLite"
+        kind = (
+            "is a CSV file; give the folder it lies in" if root.suffix.lower() == csv_layout.SUFFIX else "is not SQLite"
+        )
         raise DataError(f"{root}: {'is empty' if not root.stat().st_size else kind}")
     fitting = [preset for preset in packaged_presets() if _fits(root, tree, preset)]
     if len(fitting) > 1:
@@ -242,7 +244,9 @@ def _same_table_number_type(schemas: Sequence[TableSchema]) -> tuple[TableSchema
     return tuple(
         replace(
             schema,
-            columns=tuple(replace(column, type="string") if column.name == TABLE_NUMBER else column for column in schema.columns),
+            columns=tuple(
+                replace(column, type="string") if column.name == TABLE_NUMBER else column for column in schema.columns
+            ),
         )
         for schema in schemas
     )
@@ -269,7 +273,10 @@ def _sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
     if not root.is_dir():
         return ["."]
     return sorted(
-        checked_name(folder.path_of(name)) for folder in tree for name in folder.files if name.lower().endswith(SUFFIXES)
+        checked_name(folder.path_of(name))
+        for folder in tree
+        for name in folder.files
+        if name.lower().endswith(SUFFIXES)
     )
 
 

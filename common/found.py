@@ -81,8 +81,8 @@ class TableSample:
             return None
         fewest = min(self.files_with[name] for name in partial)
         return (
-            f"table {self.table}: {len(partial)} of {len(self.columns)} columns are not in all of its {self.files} files "
-            f"(the rarest in {fewest}) and will be null where they are missing: {listed(partial, 20)}"
+            f"table {self.table}: {len(partial)} of {len(self.columns)} columns are not in all of its {self.files} "
+            f"files (the rarest in {fewest}) and will be null where they are missing: {listed(partial, 20)}"
         )
 
     def schema(self, prefix: str, preset: Preset, compartments: Sequence[str], *, only_common: bool) -> TableSchema:

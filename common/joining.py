@@ -108,7 +108,9 @@ def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, keys: 
     twice = connection.execute(duplicate_query(table, keys)).fetchone()
     if twice is not None:
         named = ", ".join(f"{key} {value}" for key, value in zip(keys, twice, strict=True))
-        raise DataError(f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?")
+        raise DataError(
+            f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?"
+        )
 
 
 def _only_complete(rows: pa.Table, partners: Sequence[str]) -> pa.Table:

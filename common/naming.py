@@ -41,7 +41,9 @@ def final_name(column: str, *, prefix: str, metadata_prefix: str, is_identifying
     if column.startswith("Metadata_"):
         return column
     if is_identifying(column):
-        if column.startswith(prefix) or any(word in column for word in (metadata_prefix, "ObjectNumber", "TableNumber")):
+        if column.startswith(prefix) or any(
+            word in column for word in (metadata_prefix, "ObjectNumber", "TableNumber")
+        ):
             return f"Metadata_{column}"
         return f"Metadata_{prefix}_{column}"
     return column if column.startswith(prefix) else f"{prefix}_{column}"

@@ -96,7 +96,8 @@ class PartReader:
             for future in futures:
                 future.cancel()
         tables = {
-            name: pa.concat_tables(tables) if tables else self._schemas[name].empty_table() for name, tables in read.items()
+            name: pa.concat_tables(tables) if tables else self._schemas[name].empty_table()
+            for name, tables in read.items()
         }
         return PartTables(number, tables, bad)
 

@@ -97,7 +97,9 @@ def load_preset(name_or_path: str) -> Preset:
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path)
     elif not path.is_file():
-        raise UsageError(f"no preset is named {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file")
+        raise UsageError(
+            f"no preset is named {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file"
+        )
     try:
         keys = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -121,7 +123,7 @@ def preset_from_keys(keys: dict[str, Any], where: str) -> Preset:
     for key, value in keys.items():
         if known[key].startswith("tuple"):
             if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-                raise UsageError(f"{where}: {key!r} must be a list of strings, such as [\"cells\", \"nuclei\"]")
+                raise UsageError(f'{where}: {key!r} must be a list of strings, such as ["cells", "nuclei"]')
             checked[key] = tuple(value)
         elif not isinstance(value, int if known[key] == "int" else str):
             raise UsageError(f"{where}: {key!r} must be {'a whole number' if known[key] == 'int' else 'a string'}")

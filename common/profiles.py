@@ -1,6 +1,7 @@
 """Profiles: the joined tables of the parts, as `pct-join` gives them and `pct-write` takes them.
 
-At rest a folder ``PART.arrow`` with the manifest beside; in a pipe one Arrow stream, each batch with the number of its part.
+At rest a folder ``PART.arrow`` with the manifest beside; in a pipe one Arrow stream, each batch with the number of its
+part.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pycytominer_transform.common.arrow_streams import STANDARD, OpenStream, StreamWriter, open_input, read_streams, reading
+from pycytominer_transform.common.arrow_streams import (
+    STANDARD,
+    OpenStream,
+    StreamWriter,
+    open_input,
+    read_streams,
+    reading,
+)
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside

@@ -94,7 +94,9 @@ def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
     for schema in manifest.tables:
         if schema.table == anchor.table:
             continue
-        scope = tuple(name for name in KEY_NAMES if name in _names(manifest, anchor) and name in _names(manifest, schema))
+        scope = tuple(
+            name for name in KEY_NAMES if name in _names(manifest, anchor) and name in _names(manifest, schema)
+        )
         own = source = ""
         if schema.table != preset.image:
             own = schema.final_name(preset.object_number_of(schema.prefix)) or ""

@@ -96,7 +96,9 @@ def _order_terms(column: str, name: str) -> list[str]:
     return [f"({column} IS NOT NULL)", f"{number} NULLS LAST", column]
 
 
-def run_user_query(connection: duckdb.DuckDBPyConnection, query: str, tables: dict[str, pa.Table], where: str) -> pa.Table:
+def run_user_query(
+    connection: duckdb.DuckDBPyConnection, query: str, tables: dict[str, pa.Table], where: str
+) -> pa.Table:
     """Run a user's query over views named after the tables.
 
     Raises

@@ -7,6 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str])
         The file cannot be read.
     """
     with connect(path, shown) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        ]
     held: dict[str, str] = {}
     for name in sorted(names):
         table = preset.table_of(name, tables)
@@ -149,7 +152,7 @@ def _cut(tables: dict[str, SqliteTable], size: int, part_size: int) -> list[_Sql
 
 
 def _sort_key(image_set: ImageSet) -> tuple[tuple[int, int, str], ...]:
-    """Sort as the joined rows are: nothing first, then whole numbers by value, also those stored as text, then texts."""
+    """Sort as the joined rows are: nothing first, then whole numbers (also those stored as text) by value, then texts."""
 
     def place(value: Any) -> tuple[int, int, str]:
         if value is None:
@@ -185,7 +188,7 @@ def _find_image_sets(connection: sqlite3.Connection, table: SqliteTable, preset:
     spans = connection.execute(query).fetchall()
     table.rows_of = {(tn, im): rows for tn, im, _, _, rows in spans}
     ordered = sorted(spans, key=lambda span: span[2])
-    if all(before[3] < after[2] for before, after in zip(ordered, ordered[1:], strict=False)):
+    if all(before[3] < after[2] for before, after in pairwise(ordered)):
         table.runs_of = {(tn, im): [(first, last)] for tn, im, first, last, _ in spans}
         return
     runs: dict[ImageSet, list[Run]] = defaultdict(list)
@@ -212,7 +215,10 @@ def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Pre
     queries = [f"SELECT * FROM {name} LIMIT {_SAMPLE_ROWS}"]
     if table.runs_of:
         last = max(run[1] for runs in table.runs_of.values() for run in runs)
-        queries += [f"SELECT * FROM {name} WHERE {rowid} >= {at} LIMIT {_SAMPLE_ROWS}" for at in (last // 2, last - _SAMPLE_ROWS)]
+        queries += [
+            f"SELECT * FROM {name} WHERE {rowid} >= {at} LIMIT {_SAMPLE_ROWS}"
+            for at in (last // 2, last - _SAMPLE_ROWS)
+        ]
     rows = [row for query in queries for row in connection.execute(query)]
     sample.add(list(table.columns), rows)
     for column, declared in table.columns.items():

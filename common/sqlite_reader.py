@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycytominer_transform.common.conversion import BadValues, arrow_type, number_of
 from pycytominer_transform.common.column_types import NULL_WORDS
+from pycytominer_transform.common.conversion import BadValues, arrow_type, number_of
 from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Column, Source, TableSchema
 from pycytominer_transform.common.sqlite_files import connect, quoted, read_only_uri, rowid_name, sqlite_errors
@@ -107,7 +107,10 @@ def _read_ranges(
         odd = _odd_values(connection, table, rows, column, ranges)
         if odd:
             arrays[column] = _patched(arrays[column], odd, got[_ROWID].to_pylist(), (column, shown, bad))
-    columns = [_typed(arrays[c], c, shown, bad) if c in arrays else pa.nulls(got.num_rows, arrow_type(c.type)) for c in schema.columns]
+    columns = [
+        _typed(arrays[c], c, shown, bad) if c in arrays else pa.nulls(got.num_rows, arrow_type(c.type))
+        for c in schema.columns
+    ]
     return pa.table(columns, schema=pa.schema([(column.name, arrow_type(column.type)) for column in schema.columns]))
 
 

@@ -93,6 +93,8 @@ def _identity(path: Path) -> tuple[int, int]:
 def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
-            yield from sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            yield from sorted(
+                (entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name
+            )
     except OSError as error:
         raise describe_os_error(error, f"read the folder {path}") from error

@@ -1,7 +1,8 @@
 """pct-discover: look at a folder or file of measurements and write a manifest.
 
-Takes a source: a tree of CellProfiler CSV folders, or SQLite files. Gives a manifest: one row per (part, source), the preset
-and the schema of every table, which is all that the later stages need to know. On a terminal it shows a table to read.
+Takes a source: a tree of CellProfiler CSV folders, or SQLite files. Gives a manifest: one row per (part, source), the
+preset and the schema of every table, which is all that the later stages need to know. On a terminal it shows a table to
+read.
 """
 
 from __future__ import annotations
@@ -112,9 +113,15 @@ def readable(manifest: Manifest) -> str:
 def add_discover_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this stage; `pct-flow` has them too."""
     group = parser.add_argument_group("looking at the source")
-    group.add_argument("--preset", metavar="NAME|FILE.toml", default="", help="kind of source (default: recognised from it)")
     group.add_argument(
-        "--compartments", metavar="A,B,C", type=commandline.name_list, default=(), help="compartments to take (default: the preset's)"
+        "--preset", metavar="NAME|FILE.toml", default="", help="kind of source (default: recognised from it)"
+    )
+    group.add_argument(
+        "--compartments",
+        metavar="A,B,C",
+        type=commandline.name_list,
+        default=(),
+        help="compartments to take (default: the preset's)",
     )
     group.add_argument(
         "--part-size", metavar="SIZE", type=commandline.byte_size, default=DEFAULT_PART_SIZE,

@@ -1,7 +1,7 @@
 """pct-extract: read the measurement files that a manifest names into a bundle.
 
-Takes a manifest. Gives a bundle: for every part one Arrow table per compartment and one of the image sets, with the final
-column names and types that `pct-discover` decided.
+Takes a manifest. Gives a bundle: for every part one Arrow table per compartment and one of the image sets, with the
+final column names and types that `pct-discover` decided.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -85,14 +85,11 @@ def extract(
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
     from pycytominer_transform.common.destination import check_destination, complete_folder
     from pycytominer_transform.common.manifest_files import read_manifest
-    from pycytominer_transform.common.part_reader import with_float32
 
     options = options or ExtractOptions()
     if output != STANDARD:
         check_destination(Path(output), overwrite=overwrite)
-    wanted = read_manifest(manifest).shard(*options.shard)
-    if options.float32:
-        wanted = with_float32(wanted)
+    wanted = prepared(read_manifest(manifest).shard(*options.shard), options)
     if output == STANDARD:
         with open_standard_output() as sink:
             return _extract_parts(wanted, BundleStreamWriter(sink, wanted), options)
@@ -101,6 +98,21 @@ def extract(
 
 
 extract_task = StageTask(extract, name="extract")
+
+
+def prepared(manifest: Manifest, options: ExtractOptions) -> Manifest:
+    """Give the manifest that goes with the bundle: its columns' types are those that these options ask for."""
+    from pycytominer_transform.common.part_reader import with_float32
+
+    return with_float32(manifest) if options.float32 else manifest
+
+
+def result_options(options: ExtractOptions) -> dict[str, object]:
+    """Give the options that change the result.
+
+    Where the source lies and on how many threads it is read do not; they stay out of the history.
+    """
+    return {"float32": options.float32, "on_bad_value": options.on_bad_value}
 
 
 @dataclass
@@ -124,9 +136,7 @@ def _extract_parts(
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
         progress("extracting parts", done, len(manifest.parts))
-    # Where and on how many threads this ran changes nothing in the result, so it stays out of the history.
-    kept = {key: value for key, value in asdict(options).items() if key not in ("place", "threads", "shard")}
-    writer.close(new_step(TOOL, kept, {"rows": counts.rows, "made_null": counts.nulled}))
+    writer.close(new_step(TOOL, result_options(options), {"rows": counts.rows, "made_null": counts.nulled}))
     return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled)
 
 
@@ -142,11 +152,15 @@ def add_extract_options(parser: argparse.ArgumentParser) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of `pct-extract`."""
-    parser = commandline.new_parser(TOOL, "Read the measurement files that a manifest names into Arrow tables, part by part.")
+    parser = commandline.new_parser(
+        TOOL, "Read the measurement files that a manifest names into Arrow tables, part by part."
+    )
     commandline.add_input(parser, "a manifest from pct-discover")
     commandline.add_output(parser, "where the bundle goes (a folder of Arrow IPC files)")
     add_extract_options(parser)
-    parser.add_argument("--source", metavar="PLACE", default="", help="where the source lies now (default: as the manifest says)")
+    parser.add_argument(
+        "--source", metavar="PLACE", default="", help="where the source lies now (default: as the manifest says)"
+    )
     commandline.add_shard(parser)
     commandline.add_threads(parser)
     commandline.add_prefect(parser)

@@ -1,7 +1,7 @@
 """pct-join: join the compartments of a bundle into profiles, one row per single cell.
 
-Takes a bundle. Gives profiles: for every object of the anchor its own columns beside those of its cell, nucleus and image.
-Joins never look past a dataset, and no row is dropped without being counted.
+Takes a bundle. Gives profiles: for every object of the anchor its own columns beside those of its cell, nucleus and
+image. Joins never look past a dataset, and no row is dropped without being counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pycytominer_transform.common.stage_task import StageTask, prefect_api_confi
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
     from pycytominer_transform.common.bundle import BundleReader
     from pycytominer_transform.common.joining import JoinedPart
     from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter
@@ -105,6 +104,11 @@ def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: Jo
 join_task = StageTask(join, name="join")
 
 
+def result_options(options: JoinOptions) -> dict[str, object]:
+    """Give the options that change the result."""
+    return {"sql": options.sql, "unmatched": options.unmatched, "image_columns": options.image_columns}
+
+
 class _Joiner:
     """Joins parts one after the other, by the preset's plan or by the user's query."""
 
@@ -159,9 +163,8 @@ def _join_parts(
         counts = added_counts(counts, joined.counts)
         parts += 1
         progress("joining parts", parts, len(reader.manifest.parts))
-    kept = {"sql": options.sql, "unmatched": options.unmatched, "image_columns": options.image_columns}
     before = reader.steps[len(reader.manifest.provenance) :]
-    writer.close([*before, new_step(TOOL, kept, counts)])
+    writer.close([*before, new_step(TOOL, result_options(options), counts)])
     return JoinSummary(parts, counts)
 
 
@@ -229,7 +232,9 @@ def report(summary: JoinSummary) -> None:
     for table, rows in counts.get("rows", {}).items():
         unmatched = counts.get("unmatched", {}).get(table)
         if unmatched is not None:
-            logger.info("%s: %s, %s joined, %s without a partner", table, count(rows, "row"), rows - unmatched, unmatched)
+            logger.info(
+                "%s: %s, %s joined, %s without a partner", table, count(rows, "row"), rows - unmatched, unmatched
+            )
     if lacking := {table: number for table, number in counts.get("without", {}).items() if number}:
         what = "dropped" if counts["dropped"] else "kept with nulls"
         lacks = ", ".join(f"{number} lacked {table}" for table, number in lacking.items())

@@ -1,7 +1,7 @@
 """pct-write: write profiles, or any Arrow stream, as Parquet.
 
-Takes profiles. Gives one Parquet file, or a folder with one file per part; the provenance of all stages is in each file's
-metadata. The bytes depend on the rows alone, not on how the source was cut into parts.
+Takes profiles. Gives one Parquet file, or a folder with one file per part; the provenance of all stages is in each
+file's metadata. The rows' bytes depend on the rows alone, not on how the source was cut into parts.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="profiles from pct-join, or any Arrow stream or file; several folders: the shares of one source; "
         "- or nothing: standard input",
     )  # fmt: skip
-    commandline.add_output(parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part")
+    commandline.add_output(
+        parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part"
+    )
     add_write_options(parser)
     commandline.add_prefect(parser)
     return parser

@@ -1,0 +1,384 @@
+"""pct-flow: the four stages as one Prefect flow, from a source to Parquet.
+
+Takes a source. Gives Parquet. Discovers once, then extracts and joins every part, on threads or on Dask, then writes.
+Finished parts lie in the work dir; a second run with the same arguments takes those up that were made from the same
+files by the same options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.discovery import DiscoverOptions
+from pycytominer_transform.common.errors import FailedPartsError, UsageError
+from pycytominer_transform.common.manifest import Manifest, part_name
+from pycytominer_transform.common.reporting import count, logger, progress
+from pycytominer_transform.common.stage_task import prefect_api_configured
+from pycytominer_transform.tools import discover as discovering
+from pycytominer_transform.tools import extract as extracting
+from pycytominer_transform.tools import join as joining
+from pycytominer_transform.tools import write as writing
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+    from pycytominer_transform.common.task_runners import RunnerKind
+
+TOOL = "pct-flow"
+_IN_FLIGHT_PER_WORKER = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowOptions:
+    """How `pct-flow` runs the stages.
+
+    Attributes
+    ----------
+    discover, extract, join, write
+        The options of the stages.
+    runner : {'concurrent', 'dask', 'sequential'}
+        Threads of this process, Dask workers, or one part after the other.
+    workers : int
+        Parts to work on at once; 0 for as many as there are processors to use.
+    dask_scheduler : str
+        Address of a running scheduler; empty for a local cluster of `workers` processes.
+    work_dir : str
+        Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
+    keep_work : bool
+        Keep the work dir although all went well.
+    """
+
+    discover: DiscoverOptions = field(default_factory=DiscoverOptions)
+    extract: extracting.ExtractOptions = field(default_factory=extracting.ExtractOptions)
+    join: joining.JoinOptions = field(default_factory=joining.JoinOptions)
+    write: writing.WriteOptions = field(default_factory=writing.WriteOptions)
+    runner: RunnerKind = "concurrent"
+    workers: int = 0
+    dask_scheduler: str = ""
+    work_dir: str = ""
+    keep_work: bool = False
+
+
+@dataclass(frozen=True)
+class FlowSummary:
+    """What the flow did: parts, those of them that an earlier run had finished, and what was found, joined, written."""
+
+    parts: int
+    taken_up: int
+    discovered: discovering.DiscoverSummary
+    joined: joining.JoinSummary
+    written: writing.WriteSummary
+
+
+def convert(
+    *, source: str, output: str, overwrite: bool = False, tracked: bool = False, options: FlowOptions | None = None
+) -> FlowSummary:
+    """Convert a source to Parquet by a Prefect flow of the four stages' tasks.
+
+    Parameters
+    ----------
+    source : str
+        A folder or a file.
+    output : str
+        See `pycytominer_transform.tools.write.write`.
+    overwrite : bool
+        Replace an output that exists.
+    tracked : bool
+        Use the Prefect API that the environment names; otherwise a private server for the length of the run.
+    options : FlowOptions, optional
+        How to run the stages.
+
+    Raises
+    ------
+    FailedPartsError
+        Some parts failed; names each with its reason.
+    PctError
+        See the stages.
+    """
+    from pycytominer_transform.common.destination import check_destination
+    from pycytominer_transform.common.prefect_server import prefect_api
+
+    options = _resolved(options or FlowOptions())
+    if output == "-":
+        raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
+    check_destination(Path(output), overwrite=overwrite)
+    verbose = logger.isEnabledFor(10)
+    with _work_dir(options, Path(output)) as work, prefect_api(tracked=tracked, verbose=verbose):
+        from prefect import flow
+        from pycytominer_transform.common.task_runners import task_runner
+
+        runner = task_runner(options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None)
+        stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options)
+        named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
+        decorate = flow(
+            name="pct-flow", flow_run_name=named, task_runner=runner, persist_result=False, log_prints=False,
+            validate_parameters=False,
+        )  # fmt: skip
+        return decorate(stages.run)()
+
+
+@dataclass
+class _Part:
+    """One part on its way."""
+
+    number: int
+    bundle: Path
+    extracted: PrefectFuture[extracting.ExtractSummary]
+    joined: PrefectFuture[joining.JoinSummary]
+
+
+@dataclass
+class _Stages:
+    """The flow itself: which tasks are submitted in which order, and what becomes of their results."""
+
+    source: str
+    output: str
+    overwrite: bool
+    work: Path
+    options: FlowOptions
+    counts: dict[str, Any] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    taken_up: int = 0
+
+    @property
+    def plate(self) -> str:
+        """The source's name, which the runs' names begin with."""
+        return Path(self.source).name or self.source
+
+    def run(self) -> FlowSummary:
+        discovered = discovering.discover_task.submit(
+            run_name=f"discover {self.plate}", source=self.source, output=str(self.work / "manifest.arrow"),
+            overwrite=True, options=self.options.discover,
+        ).result()  # fmt: skip
+        manifest = self._read_manifest()
+        for folder in ("parts", "bundles", "profiles"):
+            (self.work / folder).mkdir(exist_ok=True)
+        self._work_on(manifest)
+        if self.failures:
+            self._fail(len(manifest.parts))
+        profiles = [str(self._profiles(part)) for part in manifest.parts]
+        written = writing.write_task.submit(
+            run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
+            overwrite=self.overwrite, options=self.options.write,
+        ).result()  # fmt: skip
+        joined = joining.JoinSummary(len(manifest.parts), self.counts)
+        return FlowSummary(len(manifest.parts), self.taken_up, discovered, joined, written)
+
+    def _read_manifest(self) -> Manifest:
+        from pycytominer_transform.common.manifest_files import read_manifest
+
+        return read_manifest(str(self.work / "manifest.arrow"))
+
+    def _work_on(self, manifest: Manifest) -> None:
+        """Extract and join all parts, a few in flight at a time; one that fails leaves the others alone."""
+        in_flight: deque[_Part] = deque()
+        done = 0
+        for part in manifest.parts:
+            if self._is_finished(manifest, part):
+                self.taken_up += 1
+            else:
+                in_flight.append(self._submit(manifest, part))
+            while len(in_flight) >= self.options.workers * _IN_FLIGHT_PER_WORKER:
+                self._collect(in_flight.popleft())
+            done += 1
+            progress("converting parts", done - len(in_flight), len(manifest.parts))
+        while in_flight:
+            self._collect(in_flight.popleft())
+            progress("converting parts", done - len(in_flight), len(manifest.parts))
+
+    def _submit(self, manifest: Manifest, part: int) -> _Part:
+        from pycytominer_transform.common.manifest_files import write_manifest
+
+        named = f"{self.plate} part {part} of {manifest.parts_total}"
+        rows = self.work / "parts" / f"{part_name(part)}.arrow"
+        with rows.open("wb") as file:
+            write_manifest(manifest.only_parts([part]), file, as_file=True)
+        bundle = self.work / "bundles" / part_name(part)
+        extracted = extracting.extract_task.submit(
+            run_name=f"extract {named}",
+            manifest=str(rows),
+            output=str(bundle),
+            overwrite=True,
+            options=self.options.extract,
+        )
+        joined = joining.join_task.submit(
+            run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self._profiles(part)),
+            overwrite=True, options=self.options.join,
+        )  # fmt: skip
+        return _Part(part, bundle, extracted, joined)
+
+    def _collect(self, part: _Part) -> None:
+        from pycytominer_transform.common.provenance import added_counts
+
+        try:
+            # The join of a part that was not extracted only says that it could not begin.
+            extracted = part.extracted.result()
+            joined = part.joined.result()
+        except Exception as error:
+            self.failures[part.number] = str(error) or type(error).__name__
+            logger.error("part %d failed: %s", part.number, self.failures[part.number])
+            return
+        if extracted.nulled:
+            extracting.report(extracted)
+        self.counts = added_counts(self.counts, joined.counts)
+        if not self.options.keep_work:
+            shutil.rmtree(part.bundle, ignore_errors=True)
+
+    def _profiles(self, part: int) -> Path:
+        return self.work / "profiles" / part_name(part)
+
+    def _is_finished(self, manifest: Manifest, part: int) -> bool:
+        """Say whether an earlier run made this part from the same files by the same options."""
+        from pycytominer_transform.common.errors import PctError
+        from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside
+        from pycytominer_transform.common.provenance import added_counts
+
+        if not (self._profiles(part) / MANIFEST_FILE).is_file():
+            return False
+        try:
+            before = read_manifest_beside(self._profiles(part))
+        except PctError:
+            return False
+        wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
+        options = [(step.tool, step.version, step.options) for step in before.provenance]
+        expected = [(step.tool, step.version, step.options) for step in manifest.provenance]
+        version = manifest.provenance[-1].version
+        expected.append((extracting.TOOL, version, extracting.result_options(self.options.extract)))
+        expected.append((joining.TOOL, version, joining.result_options(self.options.join)))
+        if replace(before, provenance=()) != replace(wanted, provenance=()) or options != expected:
+            logger.info("part %d was made from other files or by other options before; it is made again", part)
+            return False
+        self.counts = added_counts(self.counts, before.provenance[-1].counts)
+        return True
+
+    def _fail(self, parts: int) -> None:
+        reasons = "; ".join(f"part {part}: {reason}" for part, reason in sorted(self.failures.items()))
+        kept = f"; the others are kept in {self.work}" if self.options.work_dir else ""
+        raise FailedPartsError(f"{len(self.failures)} of {count(parts, 'part')} failed{kept}: {reasons}")
+
+
+def _resolved(options: FlowOptions) -> FlowOptions:
+    """Fill in the number of workers, and share the threads out among them."""
+    from pycytominer_transform.common.resources import usable_threads
+
+    if options.dask_scheduler and options.runner != "dask":
+        raise UsageError("--dask-scheduler goes with --runner dask")
+    threads = usable_threads()
+    workers = 1 if options.runner == "sequential" else options.workers or threads
+    each = options.extract.threads or max(1, threads // workers)
+    return replace(
+        options,
+        workers=workers,
+        extract=replace(options.extract, threads=each),
+        join=replace(options.join, threads=options.join.threads or max(1, threads // workers)),
+    )
+
+
+@contextmanager
+def _work_dir(options: FlowOptions, output: Path) -> Iterator[Path]:
+    """Give the folder for the parts: the user's, or one beside the output that is removed at the end."""
+    from pycytominer_transform.common.destination import temporary_folder
+    from pycytominer_transform.common.errors import describe_os_error
+
+    if not options.work_dir:
+        with temporary_folder(output, keep=options.keep_work) as folder:
+            yield folder
+        return
+    work = Path(os.path.abspath(options.work_dir))
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise describe_os_error(error, f"make the work dir {work}") from error
+    yield work
+    if not options.keep_work:
+        for name in ("parts", "bundles", "profiles"):
+            shutil.rmtree(work / name, ignore_errors=True)
+        (work / "manifest.arrow").unlink(missing_ok=True)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-flow`."""
+    parser = commandline.new_parser(TOOL, "Convert a source to Parquet: the four stages as one Prefect flow.")
+    parser.add_argument("source", metavar="SOURCE", help="a folder of measurement files, or an SQLite file")
+    commandline.add_output(
+        parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part", required=True
+    )
+    discovering.add_discover_options(parser)
+    extracting.add_extract_options(parser)
+    joining.add_join_options(parser)
+    writing.add_write_options(parser)
+    commandline.add_shard(parser)
+    commandline.add_threads(parser)
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--runner", choices=("concurrent", "dask", "sequential"), default="concurrent",
+        help="threads of this process, Dask workers, or one part after the other (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--workers", metavar="N", type=commandline.positive, default=0,
+        help="parts to work on at once (default: the processors this process may use)",
+    )  # fmt: skip
+    group.add_argument(
+        "--dask-scheduler", metavar="ADDRESS", default="", help="a running Dask scheduler, such as tcp://node7:8786"
+    )
+    group.add_argument(
+        "--work-dir", metavar="DIR", default="",
+        help="where finished parts lie; a second run goes on from there (default: beside the output, removed at the end)",
+    )  # fmt: skip
+    group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
+    commandline.add_prefect(parser)
+    return parser
+
+
+def flow_options(args: argparse.Namespace) -> FlowOptions:
+    """Make the options of parsed words."""
+    return FlowOptions(
+        discover=discovering.discover_options(args),
+        extract=extracting.ExtractOptions(float32=args.float32, on_bad_value=args.on_bad_value, threads=args.threads),
+        join=joining.join_options(args),
+        write=writing.write_options(args),
+        runner=args.runner,
+        workers=args.workers,
+        dask_scheduler=args.dask_scheduler,
+        work_dir=args.work_dir,
+        keep_work=args.keep_work,
+    )
+
+
+def report(summary: FlowSummary, output: str) -> None:
+    """Say what was found, joined and written."""
+    if summary.taken_up:
+        logger.info("%s of %d were finished already", count(summary.taken_up, "part"), summary.parts)
+    discovering.report(summary.discovered)
+    joining.report(summary.joined)
+    writing.report(summary.written, output)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pct-flow`; gives its exit code."""
+
+    def body(args: argparse.Namespace) -> int:
+        summary = convert(
+            source=args.source,
+            output=args.output,
+            overwrite=args.overwrite,
+            tracked=prefect_api_configured(no_prefect=args.no_prefect),
+            options=flow_options(args),
+        )
+        report(summary, args.output)
+        return 0
+
+    return commandline.run(build_parser(), argv, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
