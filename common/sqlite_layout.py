@@ -152,7 +152,7 @@ def _cut(tables: dict[str, SqliteTable], size: int, part_size: int) -> list[_Sql
 
 
 def _sort_key(image_set: ImageSet) -> tuple[tuple[int, int, str], ...]:
-    """Sort as the joined rows are: nothing first, then whole numbers (also those stored as text) by value, then texts."""
+    """Sort as the joined rows are: nothing first, then whole numbers (stored as text or not) by value, then texts."""
 
     def place(value: Any) -> tuple[int, int, str]:
         if value is None:

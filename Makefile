@@ -1,0 +1,86 @@
+# The two commands: `make convert` runs the main job, `make test` passes the tests. Both install what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# What `make convert` converts; with no SOURCE a small plate that the repository carries.
+SOURCE ?= tests/demo/plate
+OUT ?= $(if $(filter tests/demo/plate,$(SOURCE)),demo_output/plate.parquet,$(notdir $(patsubst %/,%,$(SOURCE))).parquet)
+PRESET ?=
+RUNNER ?= concurrent
+WORKERS ?=
+ARGS ?=
+
+FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $(WORKERS)) --runner $(RUNNER)
+# The demo may be made again and again; a user's own output is only replaced when ARGS says --overwrite.
+FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup convert test lint format readme bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make convert SOURCE=plate/ OUT=plate.parquet [PRESET=...] [RUNNER=dask] [WORKERS=8] [ARGS='--unmatched keep']"
+
+setup: $(VENV)/.installed  ## make the virtual environment and install the five tools in it
+
+convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small demo plate
+	@mkdir -p "$(dir $(OUT))"
+	@$(BIN)/pct-flow "$(SOURCE)" -o "$(OUT)" $(FLOW_OPTIONS) $(ARGS)
+	@echo
+	@echo "made $(OUT); to look at it:"
+	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
+
+test: $(VENV)/.installed-test  ## install what the tests need and run them all
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-lint .mypy_path  ## ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p pycytominer_transform.common -p pycytominer_transform.tools
+	$(BIN)/mypy tests
+
+format: $(VENV)/.installed-lint  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+readme: $(VENV)/.installed-test  ## write the option tables and the outputs of the examples into README.md anew
+	$(BIN)/python tests/readme.py --write
+
+bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes and the peer
+	$(BIN)/python tests/bench.py $(ARGS)
+
+lock: $(VENV)/.installed  ## work out constraints.txt anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --upgrade --output-file constraints.txt
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .mypy_path .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info demo_output
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "python3-venv is needed: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-lint: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+# mypy finds the package where its name says, so the layout that setuptools maps is laid out for it with links.
+.mypy_path: tools common
+	mkdir -p $@/pycytominer_transform
+	ln -sfn ../../common $@/pycytominer_transform/common
+	ln -sfn ../../tools $@/pycytominer_transform/tools
+	@touch $@
