@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from pycytominer_transform.common.arrays import empty_batch
 from pycytominer_transform.common.errors import DataError, StageEndedEarlyError, UsageError, describe_os_error
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ class StreamWriter:
 
     def close(self, **counts: Any) -> None:
         """Write the closing record and end the stream."""
-        import pyarrow as pa
-
         closing = json.dumps({"rows": self.rows, **counts}).encode()
-        empty = pa.RecordBatch.from_pylist([], schema=self._schema)
-        self._writer.write_batch(empty, custom_metadata={CLOSING: closing})
+        self._writer.write_batch(empty_batch(self._schema), custom_metadata={CLOSING: closing})
         self._writer.close()
 
 
@@ -158,13 +156,14 @@ def read_streams(file: BinaryIO, where: str) -> Iterator[OpenStream]:
         head = _peek(buffered)
 
 
-def read_one(path: Path, role: str) -> OpenStream:
+@contextmanager
+def read_one(path: Path, role: str) -> Iterator[OpenStream]:
     """Open one of the suite's own Arrow files at a path and check what it says it is."""
-    with reading(path):
-        stream = next(read_streams(path.open("rb"), str(path)))
-    if stream.role != role:
-        raise DataError(f"{path} is not a {role} of this suite")
-    return stream
+    with reading(path), path.open("rb") as file:
+        stream = next(read_streams(file, str(path)))
+        if stream.role != role:
+            raise DataError(f"{path} is not a {role} of this suite")
+        yield stream
 
 
 @contextmanager

@@ -124,9 +124,9 @@ class BundleReader:
 
     def _table_at_rest(self, part: int, name: str) -> pa.Table:
         assert self._folder is not None
-        stream = read_one(self._folder / part_name(part) / f"{name}.arrow", "table")
-        self._check(stream, part, name)
-        return stream.read_all()
+        with read_one(self._folder / part_name(part) / f"{name}.arrow", "table") as stream:
+            self._check(stream, part, name)
+            return stream.read_all()
 
     def _parts_of_stream(self) -> Iterator[tuple[int, dict[str, pa.Table]]]:
         names = [schema.table for schema in self.manifest.tables]

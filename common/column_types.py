@@ -19,6 +19,10 @@ NULL_WORDS = frozenset({"", "nan", "NaN", "NA", "NULL"})
 _INT_NAME = re.compile(
     r"(?:^|_)(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+|Children_.+_Count|Count_.+|Group_.+)$"
 )
+# Not so the image tables' averages over objects, such as Mean_Cells_Number_Object_Number.
+_KEY_NAME = re.compile(
+    r"^(?!(?:Mean|Median|StDev)_)(?:[^_]+_)?(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^_/]+)$"
+)
 _TEXT_NAME = re.compile(r"^(?:Image_)?(?:FileName|PathName|URL|MD5Digest)_")
 _MEASUREMENT = re.compile(
     r"(?:^|_)(?:AreaShape|Correlation|Granularity|Intensity|Location|Neighbors|Number|RadialDistribution|Texture)_"
@@ -99,7 +103,7 @@ class SampledColumn:
         if names_text(self.name):
             return "string"
         if names_whole_number(self.name):
-            return "int64" if self.whole else "float64"
+            return "int64" if self.whole or _KEY_NAME.match(self.name) else "float64"
         if names_measurement(self.name):
             return "float64"
         if names_metadata(self.name) and self.seen:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from pycytominer_transform.common import errors
 from pycytominer_transform.common.reporting import logger, set_up_reporting
@@ -20,11 +21,19 @@ from pycytominer_transform.common.reporting import logger, set_up_reporting
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the words, rather than all that they could have been."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {' '.join(message.splitlines())}; see {self.prog} --help\n")
+
+
 class _Version(argparse.Action):
     """Prints the version; looks it up only when asked, since that takes longer than all else in ``--help``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.exit(message=f"{parser.prog} {tool_version()}\n")
+        print(f"{parser.prog} {tool_version()}")
+        parser.exit()
 
 
 def tool_version() -> str:
@@ -36,7 +45,7 @@ def tool_version() -> str:
 
 def new_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """Make a tool's parser with the options that all tools have."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog, description=description, epilog=epilog, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycytominer_transform.common.arrays import empty_table
 from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import TableSchema
@@ -36,7 +37,7 @@ class CsvReader:
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         self._convert = self._options(self._types)
-        self._empty = pa.schema([(column.name, self._types[column.source]) for column in schema.columns]).empty_table()
+        self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
 
     def read(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
         """Read one file.

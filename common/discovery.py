@@ -130,7 +130,9 @@ def _fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
     wanted = [preset.image, *preset.compartments]
     for relative in _sqlite_files(root, tree):
         try:
-            if len(sqlite_layout.sqlite_tables(resolve(root, relative), relative, preset, wanted)) > 1:
+            path = resolve(root, relative)
+            shown = sqlite_layout.shown_name(path, relative)
+            if len(sqlite_layout.sqlite_tables(path, shown, preset, wanted)) > 1:
                 return True
         except (DataError, StorageError):
             if not root.is_dir():
@@ -172,9 +174,9 @@ def _look_at_sqlite(
     held: dict[str, set[str]] = {}
     for relative in files:
         with _bad_dataset(looked, options, len(files)):
-            held[relative] = set(
-                sqlite_layout.sqlite_tables(resolve(root, relative), relative, preset, [preset.image, *compartments])
-            )
+            path = resolve(root, relative)
+            shown = sqlite_layout.shown_name(path, relative)
+            held[relative] = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
     tables = _tables_there(preset, options, list(held.values()))
     for number, relative in enumerate(held, start=1):
         progress("looking at files", number, len(held))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pycytominer_transform.common.arrays import row_numbers
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.part_reader import bundle_schema
@@ -84,15 +85,13 @@ def join_part_by_query(
 
 
 def _matching_rows(connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
     keys = {partner.table: [*partner.scope, partner.own_number] for partner in plan.partners}
     leading = [partner.anchor_number for partner in plan.partners]
     keys[plan.anchor] = [*plan.order, *leading]
     try:
         for name in plan.tables:
             columns = list(dict.fromkeys(key for key in keys[name] if key))
-            view = tables[name].select(columns).append_column(ROW, pa.array(range(tables[name].num_rows), pa.int64()))
+            view = tables[name].select(columns).append_column(ROW, row_numbers(tables[name].num_rows))
             connection.register(name, view)
         for partner in plan.partners:
             _refuse_duplicates(connection, partner.table, [key for key in keys[partner.table] if key])
@@ -144,6 +143,4 @@ def _gather(plan: JoinPlan, tables: dict[str, pa.Table], rows: pa.Table) -> pa.T
 
 def _is_identity(rows: pa.ChunkedArray, number: int) -> bool:
     """Say whether the rows are all of a table's, in its own order, so that nothing need be copied."""
-    import pyarrow as pa
-
-    return len(rows) == number and rows.combine_chunks().equals(pa.array(range(number), pa.int64()))
+    return len(rows) == number and rows.combine_chunks().equals(row_numbers(number))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from pycytominer_transform.common.arrays import table_from_rows
 from pycytominer_transform.common.column_types import TYPES, ColumnType
 from pycytominer_transform.common.errors import DataError, UsageError
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
@@ -195,11 +196,8 @@ def manifest_to_arrow(manifest: Manifest) -> pa.Table:
     rest = asdict(replace(manifest, sources=()))
     del rest["sources"]
     metadata = {"pct.role": "manifest", "pct.manifest": json.dumps(rest)}
-    columns = [
-        pa.array([getattr(source, field.name) for source in manifest.sources], type=field.type)
-        for field in _arrow_fields()
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(_arrow_fields(), metadata=metadata))
+    rows = (_row(source) for source in manifest.sources)
+    return table_from_rows(rows, pa.schema(_arrow_fields(), metadata=metadata))
 
 
 def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
@@ -226,6 +224,11 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
         row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"])
         sources.append(Source(**row))
     return _from_keys(rest, tuple(sources), where)
+
+
+def _row(source: Source) -> dict[str, Any]:
+    runs = [{"first": first, "last": last} for first, last in source.row_ranges]
+    return {field.name: getattr(source, field.name) for field in fields(source)} | {"row_ranges": runs}
 
 
 def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) -> Manifest:

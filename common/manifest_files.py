@@ -50,4 +50,5 @@ def manifest_of(stream: OpenStream) -> Manifest:
 
 def read_manifest_beside(folder: Path) -> Manifest:
     """Read the manifest that lies in the folder of a bundle or of profiles."""
-    return manifest_of(read_one(folder / MANIFEST_FILE, "manifest"))
+    with read_one(folder / MANIFEST_FILE, "manifest") as stream:
+        return manifest_of(stream)

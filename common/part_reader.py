@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycytominer_transform.common.arrays import constant, empty_table
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.csv_reader import CsvReader
 from pycytominer_transform.common.discovery import resolve
@@ -96,7 +97,7 @@ class PartReader:
             for future in futures:
                 future.cancel()
         tables = {
-            name: pa.concat_tables(tables) if tables else self._schemas[name].empty_table()
+            name: pa.concat_tables(tables) if tables else empty_table(self._schemas[name])
             for name, tables in read.items()
         }
         return PartTables(number, tables, bad)
@@ -126,7 +127,7 @@ class PartReader:
         columns = table.columns
         for column in self._manifest.own_columns(schema):
             value = source.dataset if column.name == DATASET else source.table_number
-            columns.append(pa.chunked_array([pa.repeat(pa.scalar(value, arrow_type(column.type)), table.num_rows)]))
+            columns.append(pa.chunked_array([constant(value, table.num_rows, arrow_type(column.type))]))
         return pa.table(columns, schema=self._schemas[source.table])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import queue
 import socket
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .prefect_schema import create_database
-from .stage_task import LOGGER_NAME
+from .stage_task import LOGGER_NAME, require_prefect_api
 
 if TYPE_CHECKING:
     import uvicorn
@@ -92,9 +93,15 @@ def prefect_api(*, tracked: bool, verbose: bool = False, host: str = LOOPBACK) -
     str
         Address of the API.
 
+    Raises
+    ------
+    StorageError
+        The server that the user named does not answer.
+
     """
     if tracked:
         prepare_prefect_environment(verbose=verbose)
+        require_prefect_api()
         yield os.environ["PREFECT_API_URL"]
     else:
         with private_prefect_server(verbose=verbose, host=host) as url:
@@ -130,12 +137,10 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
     """
     with ExitStack() as stack:
         with _collector_paused():
-            # Removal may meet SQLite files that a thread is just closing; a left-over file is no reason to fail a
-            # finished flow.
+            # A file that a thread is just closing is no reason to fail a finished flow.
             folder = tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True)
             home = Path(stack.enter_context(folder))
-            # asyncio sends without delay only on sockets that are declared as TCP; with protocol 0 each answer takes 40
-            # ms longer.
+            # asyncio sends at once only on sockets declared as TCP; with protocol 0 each answer takes 40 ms longer.
             listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.bind((host, 0))
             url = f"http://{host}:{listener.getsockname()[1]}/api"
@@ -204,6 +209,13 @@ def _only_these_settings(variables: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
         os.environ.update(kept)
         _reread_environment()
+        _detach_from_api()
+
+
+def _detach_from_api() -> None:
+    """Take our logger back from Prefect, which gave it a handler that complains of every line outside a run."""
+    logger = logging.getLogger(LOGGER_NAME)
+    logger.handlers[:] = [handler for handler in logger.handlers if type(handler).__module__.split(".")[0] != "prefect"]
 
 
 def _reread_environment() -> None:

@@ -55,8 +55,10 @@ def set_up_reporting(tool: str, *, quiet: bool, verbose: bool, log_format: LogFo
     """Send the suite's messages to stderr: warnings when quiet, all when verbose."""
     handler = _ErrorStream()
     handler.setFormatter(_Lines(tool, log_format, colour=_is_terminal() and not os.environ.get("NO_COLOR")))
+    # The level is the handler's: a Prefect server that tracks the run gets the lines that a quiet terminal does not.
+    handler.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     _progress.enabled = _is_terminal() and not quiet and log_format == "text" and os.environ.get("TERM") != "dumb"
 
@@ -92,6 +94,13 @@ def clear_progress() -> None:
 def count(number: int, word: str) -> str:
     """Write a number with its noun: ``1 row``, ``2 rows``."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def size(number: int) -> str:
+    """Write a number of bytes for people: ``61 kB``, ``12.3 MB``."""
+    if number < 1_000_000:
+        return f"{number / 1e3:.0f} kB"
+    return f"{number / 1e6:.1f} MB" if number < 1_000_000_000 else f"{number / 1e9:.2f} GB"
 
 
 def _is_terminal() -> bool:

@@ -45,6 +45,11 @@ class SqliteTable:
     runs_of: dict[ImageSet, list[Run]] = field(default_factory=dict)
 
 
+def shown_name(path: Path, relative: str) -> str:
+    """Say how messages call a file: by its path in the source, or by its own name where it is the source."""
+    return path.name if relative == "." else relative
+
+
 def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str]) -> dict[str, str]:
     """Say which SQLite table, or view, holds each of the tables.
 
@@ -86,15 +91,16 @@ def read_sqlite_dataset(
     BadDatasetError
         A table or a key column is missing.
     """
-    held = sqlite_tables(path, relative, preset, tables)
+    shown = shown_name(path, relative)
+    held = sqlite_tables(path, shown, preset, tables)
     if missing := [table for table in tables if table not in held]:
-        raise BadDatasetError(f"{relative}: no table {listed(missing)} (there is {listed(sorted(held.values()))})")
+        raise BadDatasetError(f"{shown}: no table {listed(missing)} (there is {listed(sorted(held.values()))})")
     size, mark = fingerprint(path)
     found = {}
-    with connect(path, relative) as connection:
+    with connect(path, shown) as connection:
         for table in tables:
             found[table] = _read_table(connection, held[table])
-            _check_keys(found[table], table, preset, relative)
+            _check_keys(found[table], table, preset, shown)
             _find_image_sets(connection, found[table], preset)
             _sample_rows(connection, found[table], preset, sample(table))
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycytominer_transform.common.arrays import empty_table
 from pycytominer_transform.common.column_types import NULL_WORDS
 from pycytominer_transform.common.conversion import BadValues, arrow_type, number_of
 from pycytominer_transform.common.errors import DataError, SourceChangedError
@@ -69,7 +70,7 @@ def read_sqlite(path: Path, shown: str, source: Source, schema: TableSchema, bad
         table = _describe(connection, source.sqlite_table)
         for ranges in _batches(source):
             tables.append(_read_ranges(connection, path, f"{shown}, table {table.name}", table, (ranges, schema, bad)))
-    read = pa.concat_tables(tables) if tables else wanted.empty_table()
+    read = pa.concat_tables(tables) if tables else empty_table(wanted)
     if source.rows >= 0 and read.num_rows != source.rows:
         raise SourceChangedError(
             f"{shown}, table {table.name}: {read.num_rows} rows where pct-discover found {source.rows}; run it again"
@@ -108,7 +109,7 @@ def _read_ranges(
         if odd:
             arrays[column] = _patched(arrays[column], odd, got[_ROWID].to_pylist(), (column, shown, bad))
     columns = [
-        _typed(arrays[c], c, shown, bad) if c in arrays else pa.nulls(got.num_rows, arrow_type(c.type))
+        _typed(arrays[c], c, shown, bad, got[_ROWID]) if c in arrays else pa.nulls(got.num_rows, arrow_type(c.type))
         for c in schema.columns
     ]
     return pa.table(columns, schema=pa.schema([(column.name, arrow_type(column.type)) for column in schema.columns]))
@@ -179,10 +180,14 @@ def _patched(
             values[place] = number_of(text if isinstance(text, str) else repr(text), column.type)
         except (ValueError, OverflowError):
             bad.meet(text, column.type, column.source, f"{shown}, row {rowid}")
-    return pa.chunked_array([pa.array(values, type=arrow_type("float64" if column.type == "float32" else column.type))])
+    # A fraction or a giant among whole numbers is left for `_typed` to refuse.
+    whole = column.type == "int64" and not any(isinstance(value, float) for value in values)
+    return pa.chunked_array([pa.array(values, type=arrow_type("int64" if whole else "float64"))])
 
 
-def _typed(array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -> pa.ChunkedArray:
+def _typed(
+    array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues, rowids: pa.ChunkedArray
+) -> pa.ChunkedArray:
     """Cast what SQLite gave to the decided type, refusing what would change."""
     import pyarrow as pa
 
@@ -201,7 +206,7 @@ def _typed(array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -
     except pa.ArrowInvalid:
         values = array.to_pylist()
         for place, value in enumerate(values):
-            if value is not None and not float(value).is_integer():
-                bad.meet(value, column.type, column.source, shown)
+            if value is not None and not (float(value).is_integer() and -(1 << 63) <= value < 1 << 63):
+                bad.meet(value, column.type, column.source, f"{shown}, row {rowids[place].as_py() or place + 1}")
                 values[place] = None
         return pa.chunked_array([pa.array(values, type=wanted)])

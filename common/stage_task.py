@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .errors import StorageError
+
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.futures import PrefectFuture
@@ -43,6 +45,27 @@ def prefect_api_configured(*, no_prefect: bool = False) -> bool:
 
     """
     return not no_prefect and bool(os.environ.get("PREFECT_API_URL", "").strip())
+
+
+def require_prefect_api() -> None:
+    """Make sure that the server of the environment answers, before any work is done for it.
+
+    Raises
+    ------
+    StorageError
+        It does not. Prefect's own error would end the tool as a defect, which this is not.
+
+    """
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        fault = client.api_healthcheck()
+    if fault is not None:
+        message = (
+            f"the Prefect API at {os.environ.get('PREFECT_API_URL')} does not answer ({fault}); "
+            "start that server, unset PREFECT_API_URL, or give --no-prefect"
+        )
+        raise StorageError(message)
 
 
 @dataclass(frozen=True)
@@ -104,10 +127,17 @@ class StageTask(Generic[R]):
         ------
         Exception
             Whatever the function raises, the very same object, tracked or not.
+        StorageError
+            The Prefect server does not answer; nothing was done.
 
         """
         if not tracked:
             return self._run_plainly(arguments)
+        # Here, for that module imports this one.
+        from .prefect_server import prepare_prefect_environment
+
+        prepare_prefect_environment(verbose=logging.getLogger(LOGGER_NAME).isEnabledFor(logging.DEBUG))
+        require_prefect_api()
         with _log_lines_to_run():
             result: R = self._named(run_name)(**arguments)
         return result

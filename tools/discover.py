@@ -16,7 +16,7 @@ from pathlib import Path
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.discovery import DEFAULT_PART_SIZE, DiscoverOptions, discover_manifest
 from pycytominer_transform.common.manifest import Manifest
-from pycytominer_transform.common.reporting import count, logger
+from pycytominer_transform.common.reporting import clear_progress, count, logger, size
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
 TOOL = "pct-discover"
@@ -63,6 +63,7 @@ def discover(
     if output == STANDARD:
         manifest, skipped = _described(source, options or DiscoverOptions())
         if sys.stdout is not None and sys.stdout.isatty():
+            clear_progress()
             print(readable(manifest))
         else:
             with open_standard_output() as sink:
@@ -95,18 +96,19 @@ def _described(source: str, options: DiscoverOptions) -> tuple[Manifest, list[st
 def readable(manifest: Manifest) -> str:
     """Write a manifest for people: its tables, its parts, its datasets."""
     lines = [f"source   {manifest.source}", f"preset   {manifest.preset.name}: {manifest.preset.title}", ""]
-    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'rows':>12}{'MB':>10}")
+    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'rows':>12}{'size':>10}")
     for schema in manifest.tables:
         sources = [found for found in manifest.sources if found.table == schema.table]
         rows = sum(found.rows for found in sources) if all(found.rows >= 0 for found in sources) else "?"
-        size = sum(found.bytes for found in sources) / 1e6
-        lines.append(f"{schema.table:<16}{len(sources):>9}{len(schema.columns):>9}{rows:>12}{size:>10.1f}")
-    lines += ["", f"{'part':<8}{'sources':>9}{'MB':>10}  datasets"]
+        total = size(sum(found.bytes for found in sources))
+        lines.append(f"{schema.table:<16}{len(sources):>9}{len(schema.columns):>9}{rows:>12}{total:>10}")
+    lines += ["", f"{'part':<8}{'sources':>9}{'size':>10}  datasets"]
     for part in manifest.parts:
         sources = manifest.sources_of(part)
         names = sorted({found.dataset for found in sources})
         shown = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
-        lines.append(f"{part:<8}{len(sources):>9}{sum(found.bytes for found in sources) / 1e6:>10.1f}  {shown}")
+        total = size(sum(found.bytes for found in sources))
+        lines.append(f"{part:<8}{len(sources):>9}{total:>10}  {shown}")
     return "\n".join(lines)
 
 
@@ -162,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(summary: DiscoverSummary) -> None:
     """Say what was found, and at the end once more what was left out."""
-    found = f"{count(summary.datasets, 'dataset')}, {count(summary.sources, 'source')}, {summary.bytes / 1e6:.1f} MB"
+    found = f"{count(summary.datasets, 'dataset')}, {count(summary.sources, 'source')}, {size(summary.bytes)}"
     logger.info("%s in %s", found, count(summary.parts, "part"))
     if summary.skipped:
         logger.warning("went on without %s: %s", count(len(summary.skipped), "bad dataset"), "; ".join(summary.skipped))

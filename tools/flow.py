@@ -332,7 +332,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--work-dir", metavar="DIR", default="",
-        help="where finished parts lie; a second run goes on from there (default: beside the output, removed at the end)",
+        help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
     )  # fmt: skip
     group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
     commandline.add_prefect(parser)

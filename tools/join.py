@@ -113,6 +113,7 @@ class _Joiner:
     """Joins parts one after the other, by the preset's plan or by the user's query."""
 
     def __init__(self, reader: BundleReader, options: JoinOptions, connection: duckdb.DuckDBPyConnection) -> None:
+        from pycytominer_transform.common.arrays import empty_table
         from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
         from pycytominer_transform.common.part_reader import bundle_schema
         from pycytominer_transform.common.relations import plan_join
@@ -123,7 +124,7 @@ class _Joiner:
         self._plan: JoinPlan | None = None
         manifest = reader.manifest
         if options.sql:
-            empty = {schema.table: bundle_schema(manifest, schema).empty_table() for schema in manifest.tables}
+            empty = {schema.table: empty_table(bundle_schema(manifest, schema)) for schema in manifest.tables}
             self.schema: pa.Schema = join_part_by_query(connection, options.sql, empty, "--sql").profiles.schema
             logger.debug("%s", options.sql)
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
-from pycytominer_transform.common.reporting import count, logger
+from pycytominer_transform.common.reporting import count, logger, size
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(summary: WriteSummary, output: str) -> None:
     """Say what was written."""
-    size = f", {summary.bytes / 1e6:.1f} MB in {count(summary.files, 'file')}" if summary.bytes else ""
+    written = f", {size(summary.bytes)} in {count(summary.files, 'file')}" if summary.bytes else ""
     named = "standard output" if output == "-" else output
-    logger.info("%s: %s, %s%s", named, count(summary.rows, "row"), count(summary.columns, "column"), size)
+    logger.info("%s: %s, %s%s", named, count(summary.rows, "row"), count(summary.columns, "column"), written)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,61 @@
+"""Arrow arrays made without Python values.
+
+`pyarrow.array` and `pyarrow.scalar` import pandas where it is installed, to see whether they were given any. That
+takes longer than most of what a stage does, so the paths that every run takes make their arrays with these.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def row_numbers(count: int) -> pa.Array:
+    """Give the numbers from 0 to below `count`, int64."""
+    import pyarrow as pa
+
+    return pa.arange(0, count)
+
+
+def constant(value: str | int, count: int, kind: pa.DataType) -> pa.Array:
+    """Give an array of one value, `count` times."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    one = table_from_rows([{"value": value}], pa.schema([("value", kind)]))["value"].chunk(0)
+    zeros = pc.subtract(row_numbers(count), row_numbers(count))
+    return one.take(zeros)
+
+
+def empty_table(schema: pa.Schema) -> pa.Table:
+    """Give a table of no rows."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches([empty_batch(schema)], schema=schema)
+
+
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """Give a batch of no rows."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
+def table_from_rows(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Make a table of dictionaries of JSON values, one row each."""
+    import pyarrow as pa
+    import pyarrow.json
+
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    if not lines:
+        return empty_table(schema)
+    # Read as one block: a row longer than a block would be an error.
+    options = pa.json.ReadOptions(block_size=max(len(lines) + 1, 1 << 16), use_threads=False)
+    parse = pa.json.ParseOptions(explicit_schema=schema.remove_metadata())
+    table = pa.json.read_json(io.BytesIO(lines), read_options=options, parse_options=parse)
+    return table.replace_schema_metadata(schema.metadata)

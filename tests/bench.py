@@ -1,0 +1,177 @@
+"""What `make bench` runs: the tools, a bare Prefect flow, a floor and a peer, timed side by side on generated plates.
+
+    python tests/bench.py --folders 36 288 --runs 5 --work /scratch/bench --peer
+
+Prints Markdown tables of medians and ratios on stdout. Executables are those beside the running Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench_measure import Case, Group, Taken, run_group, table_lines
+from bench_peer import Peer, install_peer
+from plates import Plate, write_csv
+from plates_sqlite import SqliteStyle, write_sqlite
+
+TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-flow")
+KINDS = ("csv", "cellprofiler_sqlite", "cytominer_database")
+GROUPS = ("help", "small", *KINDS)
+HERE = Path(__file__).resolve().parent
+REAL = HERE.parents[1] / "shared" / "data" / "ExampleHuman"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; `peer_runs` caps the peer's runs, which take minutes."""
+
+    work: Path
+    folders: tuple[int, ...]
+    cells: int
+    features: int
+    runs: int
+    groups: tuple[str, ...]
+    peer: Peer | None
+    peer_runs: int
+
+
+def tool(name: str) -> str:
+    """Path of an executable beside the running Python, as a shell word."""
+    return shlex.quote(str(Path(sys.executable).parent / name))
+
+
+def pipe(source: Path, out: Path) -> Case:
+    """Give the four-tool pipe on a source, as a user types it."""
+    stages = [f"{tool('pct-discover')} {shlex.quote(str(source))}", tool("pct-extract"), tool("pct-join")]
+    stages.append(f"{tool('pct-write')} -o {shlex.quote(str(out))}")
+    return Case("pipe of four tools", " | ".join(stages), out)
+
+
+def flow(source: Path, out: Path) -> Case:
+    """Give `pct-flow` on a source, with a private Prefect server of its own."""
+    return Case("pct-flow", f"{tool('pct-flow')} {shlex.quote(str(source))} -o {shlex.quote(str(out))}", out)
+
+
+def bare_flow() -> Case:
+    """Give the flow of one empty task."""
+    return Case("bare Prefect flow", [sys.executable, str(HERE / "bench_bare_flow.py")])
+
+
+def groups(options: Options) -> Iterator[Group]:
+    """Give the groups asked for, each with its plate ready when it comes up."""
+    outputs = options.work / "outputs"
+    outputs.mkdir(parents=True, exist_ok=True)
+    if "help" in options.groups:
+        helps = [Case(f"{name} --help", f"{tool(name)} --help") for name in TOOLS]
+        yield Group("Help", [Case("python -c pass", [sys.executable, "-c", "pass"]), *helps])
+    if "small" in options.groups:
+        small = REAL if REAL.is_dir() else HERE / "demo" / "plate"
+        cases = [pipe(small, outputs / "small-pipe.parquet"), flow(small, outputs / "small-flow.parquet"), bare_flow()]
+        if options.peer:
+            cases.append(options.peer.case(small, outputs / "small-peer.parquet", "csv", options.peer_runs))
+        yield Group(f"Small: {small.name}", cases)
+    for folders in options.folders:
+        for kind in KINDS:
+            if kind in options.groups:
+                yield _plate_group(options, folders, kind, outputs)
+
+
+def _plate_group(options: Options, folders: int, kind: str, outputs: Path) -> Group:
+    source = plate_of(options, folders, kind)
+    size = sum(file.stat().st_size for file in [source, *source.rglob("*")] if file.is_file())
+    out = outputs / f"{source.stem}"
+    cases = [pipe(source, out.with_suffix(".pipe.parquet")), flow(source, out.with_suffix(".flow.parquet"))]
+    if kind == "csv":
+        floor_out = out.with_suffix(".floor.parquet")
+        floor = [sys.executable, str(HERE / "bench_floor.py"), str(source), str(floor_out)]
+        cases += [bare_flow(), Case("floor", floor, floor_out)]
+    if options.peer:
+        cases.append(options.peer.case(source, out.with_suffix(".peer.parquet"), kind, options.peer_runs))
+    title = f"{kind}: {folders} folders x {options.cells} cells x 3 x {options.features} features, {size / 1e6:.0f} MB"
+    return Group(title, cases)
+
+
+def plate_of(options: Options, folders: int, kind: str) -> Path:
+    """Give the generated plate of that size and kind, making it if the work folder has none with the same parameters.
+
+    Image sets are numbered through: the peer multiplies rows where folders repeat their image numbers.
+    """
+    plate = Plate(folders=folders, cells=options.cells, features=options.features, from_one=False)
+    source = options.work / f"{kind}-{folders}x{options.cells}x{options.features}"
+    source = source if kind == "csv" else source.with_suffix(".sqlite")
+    made = options.work / f"{source.name}.made"
+    if made.exists() and made.read_text() == repr(asdict(plate)):
+        return source
+    if source.exists():
+        raise SystemExit(f"bench.py: {source} is there but was made otherwise or not to its end; remove it")
+    print(f"making {source}", file=sys.stderr)
+    if kind == "cellprofiler_sqlite":
+        write_sqlite(plate, source, SqliteStyle("cellprofiler_sqlite"))
+    elif kind == "cytominer_database":
+        write_sqlite(plate, source, SqliteStyle("cytominer_database", index=True))
+    else:
+        write_csv(plate, source)
+    made.write_text(repr(asdict(plate)))
+    return source
+
+
+def remarks(taken: dict[str, Taken]) -> Iterator[str]:
+    """Say what the figures mean for the promises: same rows everywhere, and what `pct-flow` adds to the pipe."""
+    rows = {result.rows for result in taken.values() if result.rows is not None}
+    if len(rows) > 1:
+        yield f"The cases do not agree on the number of rows: {sorted(rows)}."
+    if any(name.startswith("CytoTable") for name in taken):
+        yield "CytoTable's workers leave its process tree, so its memory is that of its main process alone."
+    timed = {name for name, result in taken.items() if result.wall}
+    if {"pipe of four tools", "pct-flow", "bare Prefect flow"} <= timed:
+        over = taken["pct-flow"].seconds - taken["pipe of four tools"].seconds
+        bare = taken["bare Prefect flow"].seconds
+        beyond = f"{over - bare:+.2f} s beyond it"
+        yield f"`pct-flow` takes {over:.2f} s more than the pipe, a bare flow {bare:.2f} s: {beyond}."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(prog="bench.py", description="Time the tools on generated plates.")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep and reuse plates here; default: temporary")
+    parser.add_argument("--folders", type=int, nargs="+", default=[36], metavar="N", help="sizes of plates")
+    parser.add_argument("--cells", type=int, default=100, metavar="N")
+    parser.add_argument("--features", type=int, default=600, metavar="N")
+    parser.add_argument("--runs", type=int, default=5, metavar="N")
+    parser.add_argument(
+        "--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS)
+    )
+    parser.add_argument("--peer", action="store_true", help="install CytoTable and measure it side by side")
+    parser.add_argument("--peer-place", type=Path, metavar="DIR", help="where to install it; default: WORK/peer")
+    parser.add_argument("--peer-runs", type=int, default=1, metavar="N", help="at most so many runs of the peer")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; 1 if any case failed."""
+    words = build_parser().parse_args(argv)
+    # A flow must bring its own server here, whatever the shell is set up for.
+    os.environ.pop("PREFECT_API_URL", None)
+    with tempfile.TemporaryDirectory(prefix="pct-bench-") as temporary:
+        work = (words.work or Path(temporary)).absolute()
+        work.mkdir(parents=True, exist_ok=True)
+        peer = install_peer(words.peer_place or work / "peer") if words.peer else None
+        only, folders = tuple(words.only), tuple(words.folders)
+        options = Options(work, folders, words.cells, words.features, words.runs, only, peer, words.peer_runs)
+        failed = False
+        for group in groups(options):
+            taken = run_group(group, options.runs)
+            print("\n".join([*table_lines(group, taken), *(f"{line}\n" for line in remarks(taken))]), flush=True)
+            failed = failed or any(result.failure for result in taken.values())
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""What Prefect itself costs: a flow of one empty task on the private server that `pct-flow` brings."""
+
+from __future__ import annotations
+
+import sys
+
+from pycytominer_transform.common.prefect_server import prepare_prefect_environment, private_prefect_server
+
+
+def main() -> int:
+    """Run the flow once."""
+    prepare_prefect_environment()
+    with private_prefect_server():
+        from prefect import flow, task
+        from pycytominer_transform.common.task_runners import task_runner
+
+        @task
+        def nothing() -> None:
+            """Do nothing."""
+
+        @flow(task_runner=task_runner("concurrent", workers=2))
+        def bare() -> None:
+            nothing.submit().wait()
+
+        bare()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Tiny tasks and flows that the Prefect tests run in processes of their own, and that Dask workers import.
+
+Run as ``python -m prefect_jobs JOB [ARGUMENT...]``; what a job finds out is printed to stdout as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pycytominer_transform.common.prefect_server import prefect_api
+from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner, wait_all
+
+
+class StubbornError(ValueError):
+    """Takes two arguments and tells its base one, so it cannot be unpickled."""
+
+    def __init__(self, path: str, row: int) -> None:
+        super().__init__(f"{path}: row {row}")
+
+
+class Terminated(BaseException):
+    """What the command-line layer raises on SIGTERM."""
+
+
+def double(*, number: int) -> tuple[int, int]:
+    """Give twice the number, and the process that did it."""
+    logging.getLogger("pycytominer_transform").info("doubling %d", number)
+    return 2 * number, os.getpid()
+
+
+def refuse_odd(*, number: int) -> int:
+    """Fail for every odd number, for 3 with an error that cannot travel between processes."""
+    if number == 3:
+        raise StubbornError("Cells.csv", number)
+    if number % 2:
+        message = f"Cells.csv: row {number} is cut off"
+        raise ValueError(message)
+    return number
+
+
+def rest(*, seconds: float) -> None:
+    """Tell that it has begun, then take its time."""
+    # In one piece, for several threads do this at once.
+    os.write(1, b"resting\n")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def stumble(*, counter: Path, times: int, kind: str) -> int:
+    """Fail the given number of times, counting in a file, and then succeed."""
+    tried = len(counter.read_text()) if counter.exists() else 0
+    counter.write_text("x" * (tried + 1))
+    if tried < times:
+        raise ConnectionError(kind) if kind == "passing" else ValueError(kind)
+    return tried + 1
+
+
+double_task = StageTask(double, name="double")
+refuse_odd_task = StageTask(refuse_odd, name="refuse odd")
+rest_task = StageTask(rest, name="rest")
+stumble_task = StageTask(stumble, name="stumble", retry_on=(ConnectionError,), retry_delays=(0.01, 0.02))
+
+
+@contextlib.contextmanager
+def api() -> Iterator[str]:
+    with prefect_api(tracked=prefect_api_configured()) as url:
+        yield url
+
+
+def run_names(url: str, expected: int) -> list[tuple[str, str, str]]:
+    """Ask the server for its task runs until it has recorded as many as expected: name, state and message."""
+    import httpx
+
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = httpx.post(f"{url}/task_runs/filter", json={}).json()
+        if len(found) >= expected and all(run["state"]["type"] in {"COMPLETED", "FAILED"} for run in found):
+            break
+        time.sleep(0.05)
+    return sorted((run["name"], run["state"]["type"], run["state"]["message"] or "") for run in found)
+
+
+def empty() -> dict[str, Any]:
+    """Run a flow of one task twice in a row, each time with a server of its own, and see what is left behind."""
+    before = dict(os.environ)
+    urls, names = [], []
+    for _ in range(2):
+        with api() as url:
+            from prefect import flow
+
+            @flow
+            def one() -> int:
+                return double_task.submit(run_name="double {plate} part 1 of 1", number=4).result()[0]
+
+            assert one() == 8
+            urls.append(url)
+            names.append(run_names(url, 1))
+    threads = [thread.name for thread in threading.enumerate() if thread.name == "pct-prefect-server"]
+    return {"urls": urls, "names": names, "same": before == dict(os.environ), "threads": threads}
+
+
+def many(kind: RunnerKind, scheduler: str = "") -> dict[str, Any]:
+    """Run tasks of which some fail, at once and a few at a time."""
+    with api() as url:
+        from prefect import flow
+
+        @flow(task_runner=task_runner(kind, workers=2, dask_scheduler=scheduler or None))
+        def parts() -> tuple[list[Any], list[Any]]:
+            futures = [refuse_odd_task.submit(run_name=f"part {n}", number=n) for n in range(5)]
+            calls = (lambda n=n: double_task.submit(run_name=f"double {n}", number=n) for n in range(6))
+            return wait_all(futures), list(outcomes(calls, in_flight=4))
+
+        waited, windowed = parts()
+        names = run_names(url, 11)
+    return {
+        "waited": [x if isinstance(x, int) else f"{type(x).__name__}: {x}" for x in waited],
+        "windowed": [number for number, _ in windowed],
+        "pids": sorted({pid for _, pid in windowed}),
+        "own": os.getpid(),
+        "names": names,
+    }
+
+
+def terminated(kind: RunnerKind) -> dict[str, Any]:
+    """Run a flow that lasts, with SIGTERM raised as the command-line layer raises it."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        with api():
+            from prefect import flow
+
+            @flow(task_runner=task_runner(kind, workers=2))
+            def slow() -> None:
+                wait_all([rest_task.submit(run_name="rest", seconds=2) for _ in range(40)])
+
+            slow()
+    except Terminated:
+        raise SystemExit(143) from None
+    return {}
+
+
+def broken() -> dict[str, Any]:
+    """Leave the block by an exception."""
+    with contextlib.suppress(ZeroDivisionError), api():
+        raise ZeroDivisionError
+    return {}
+
+
+def single(tracked: str, number: str) -> dict[str, Any]:
+    """Run one task as a single tool does."""
+    try:
+        result: Any = refuse_odd_task.run(tracked=tracked == "tracked", run_name="refuse plate1", number=int(number))
+        double_task.run(tracked=tracked == "tracked", run_name="double plate1", number=21)
+    except (ValueError, OSError) as error:
+        result = f"{type(error).__name__}: {error}"
+    return {"result": result, "prefect": "prefect" in sys.modules}
+
+
+def named() -> dict[str, Any]:
+    """Run a flow on the server of the environment, with tasks that must be tried again and one that must not."""
+    with api() as url:
+        from prefect import flow
+
+        @flow
+        def retried() -> tuple[int, int, list[Any]]:
+            first = double_task.submit(run_name="double", number=5).result()[0]
+            again = stumble_task.submit(run_name="again", counter=Path("passing"), times=2, kind="passing").result()
+            lasting = stumble_task.submit(run_name="once", counter=Path("lasting"), times=2, kind="lasting")
+            return first, again, wait_all([lasting])
+
+        result, tries, (error,) = retried()
+    tried = len(Path("lasting").read_text())
+    return {"url": url, "result": result, "tries": tries, "lasting": type(error).__name__, "tried": tried}
+
+
+if __name__ == "__main__":
+    # As a module of its own name, so that what is pickled for Dask's workers can be imported there.
+    import prefect_jobs
+
+    print(json.dumps(getattr(prefect_jobs, sys.argv[1])(*sys.argv[2:])), flush=True)

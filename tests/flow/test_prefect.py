@@ -1,0 +1,348 @@
+"""Prefect for real: private servers, a named server, Dask clusters, failures, signals; in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import prefect_jobs
+import pytest
+from pycytominer_transform.common.prefect_schema import SCHEMA_FILE, create_database
+from pycytominer_transform.common.prefect_server import HOME_PREFIX
+from pycytominer_transform.common.stage_task import prefect_api_configured
+from pycytominer_transform.common.task_runners import task_runner
+
+HERE = Path(__file__).parent
+PATIENCE = 90
+MANY = {
+    "waited": [0, "ValueError: Cells.csv: row 1 is cut off", 2, 4],
+    "windowed": [0, 2, 4, 6, 8, 10],
+    "names": [
+        *([f"double {n}", "COMPLETED"] for n in range(6)),
+        *([f"part {n}", "FAILED" if n % 2 else "COMPLETED"] for n in range(5)),
+    ],
+}
+
+
+def wait_until(ready: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < deadline, f"no {what} after {PATIENCE} s"
+        time.sleep(0.02)
+
+
+def group_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def end_group(process: subprocess.Popen[Any]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@dataclass
+class Jobs:
+    """Starts jobs of `prefect_jobs` with a temporary directory and an environment of their own."""
+
+    folder: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
+        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+        # A home that cannot be written to: nothing may depend on ~/.prefect.
+        return kept | {"PYTHONPATH": path, "TMPDIR": str(self.folder), "HOME": "/nonexistent"} | more
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect_jobs", *arguments],
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            start_new_session=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        """Wait for a job that must succeed, say nothing but its result, and leave nothing behind."""
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+            assert (process.returncode, err) == (0, "")
+            wait_until(lambda: group_gone(process.pid), "end of all child processes")
+        finally:
+            end_group(process)
+        result: dict[str, Any] = json.loads(out)
+        return result
+
+    def run(self, *arguments: str, **more: str) -> dict[str, Any]:
+        return self.finish(self.start(*arguments, **more))
+
+    def homes(self) -> list[Path]:
+        return list(self.folder.glob(f"{HOME_PREFIX}*"))
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs(tmp_path)
+
+
+def check_many(found: dict[str, Any]) -> None:
+    # From a Dask worker it comes as another error with the same text.
+    assert str(found["waited"].pop(3)).endswith("StubbornError: Cells.csv: row 3")
+    assert found["waited"] == MANY["waited"]
+    assert found["windowed"] == MANY["windowed"]
+    assert [[name, state] for name, state, _ in found["names"]] == MANY["names"]
+    assert "row 1 is cut off" in found["names"][7][2]
+
+
+@pytest.mark.prefect
+def test_private_server_leaves_nothing_and_may_be_had_twice(jobs: Jobs) -> None:
+    found = jobs.run("empty")
+    assert found["names"] == [[["double {plate} part 1 of 1", "COMPLETED", ""]]] * 2
+    assert len(set(found["urls"])) == 2
+    assert found["same"]
+    assert found["threads"] == []
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_private_server_shuns_the_users_prefect(jobs: Jobs) -> None:
+    found = jobs.run(
+        "broken",
+        PREFECT_PROFILE="nowhere",
+        PREFECT_API_KEY="secret",
+        PREFECT_SERVER_API_AUTH_STRING="admin:admin",
+        PREFECT_API_DATABASE_CONNECTION_URL="postgresql+asyncpg://nobody@127.0.0.1:9/none",
+    )
+    assert found == {}
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_six_private_servers_at_once(jobs: Jobs) -> None:
+    processes = [jobs.start("many", "concurrent") for _ in range(6)]
+    try:
+        for process in processes:
+            check_many(jobs.finish(process))
+    finally:
+        for process in processes:
+            end_group(process)
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_sequential_runner(jobs: Jobs) -> None:
+    check_many(jobs.run("many", "sequential"))
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_local_dask_cluster(jobs: Jobs) -> None:
+    found = jobs.run("many", "dask")
+    check_many(found)
+    assert 1 <= len(found["pids"]) <= 2
+    assert found["own"] not in found["pids"]
+    assert jobs.homes() == []
+
+
+@pytest.fixture
+def dask_scheduler(jobs: Jobs) -> Iterator[str]:
+    """Give the address of a running scheduler with one worker that knows nothing of Prefect's settings."""
+    note = jobs.folder / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli"]
+    quiet = {"env": jobs.environment(), "cwd": jobs.folder, "start_new_session": True, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen(
+        [*dask[:2], "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)],
+        **quiet,  # type: ignore[call-overload]
+    )
+    worker = subprocess.Popen(
+        [*dask[:2], "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(note)],
+        **quiet,  # type: ignore[call-overload]
+    )
+    try:
+        wait_until(note.exists, "scheduler file")
+        wait_until(lambda: bool(note.read_text()), "scheduler address")
+        yield json.loads(note.read_text())["address"]
+    finally:
+        end_group(worker)
+        end_group(scheduler)
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str) -> None:
+    found = jobs.run("many", "dask", dask_scheduler)
+    check_many(found)
+    assert len(found["pids"]) == 1
+    assert found["own"] not in found["pids"]
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("kind", ["concurrent", pytest.param("dask", marks=pytest.mark.dask)])
+def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
+    process = jobs.start("terminated", kind)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "resting\n"
+        assert len(jobs.homes()) == 1
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 143
+        wait_until(lambda: group_gone(process.pid), "end of all child processes")
+    finally:
+        end_group(process)
+    assert jobs.homes() == []
+
+
+@dataclass
+class Server:
+    """A running Prefect server."""
+
+    url: str
+
+    def ask(self, what: str) -> list[dict[str, Any]]:
+        request = urllib.request.Request(f"{self.url}/{what}/filter", b"{}", {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health") as answer:
+                return bool(answer.status == 200)
+        except urllib.error.URLError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a real ``prefect server start``; our tables under it show that Prefect accepts them as migrated."""
+    folder = tmp_path_factory.mktemp("server")
+    create_database(folder / "prefect.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_UI_ENABLED": "false"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=Jobs(folder).environment(**settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        found = Server(f"http://127.0.0.1:{port}/api")
+        wait_until(found.healthy, "Prefect server")
+        yield found
+    finally:
+        end_group(process)
+
+
+def runs_of(server: Server, name: str) -> list[tuple[str, str]]:
+    runs = [run["state"] for run in server.ask("task_runs") if run["name"] == name]
+    return [(state["type"], state["message"] or "") for state in runs]
+
+
+@pytest.mark.prefect
+def test_single_tool_shows_on_a_named_server(jobs: Jobs, server: Server) -> None:
+    found = jobs.run("single", "tracked", "2", PREFECT_API_URL=server.url, PREFECT_HOME=str(jobs.folder))
+    assert found == {"result": 2, "prefect": True}
+    wait_until(lambda: runs_of(server, "double plate1") == [("COMPLETED", "")], "task run")
+    wait_until(lambda: "doubling 21" in [line["message"] for line in server.ask("logs")], "log line")
+
+
+@pytest.mark.prefect
+def test_failure_shows_on_a_named_server_and_is_raised_unchanged(jobs: Jobs, server: Server) -> None:
+    found = jobs.run("single", "tracked", "3", PREFECT_API_URL=server.url, PREFECT_HOME=str(jobs.folder))
+    assert found == {"result": "StubbornError: Cells.csv: row 3", "prefect": True}
+    wait_until(lambda: [state for state, _ in runs_of(server, "refuse plate1")].count("FAILED") == 1, "failed run")
+    assert any("Cells.csv: row 3" in message for _, message in runs_of(server, "refuse plate1"))
+
+
+@pytest.mark.prefect
+def test_flow_uses_a_named_server(jobs: Jobs, server: Server) -> None:
+    before = len(server.ask("flow_runs"))
+    process = jobs.start("named", PREFECT_API_URL=server.url, PREFECT_HOME=str(jobs.folder))
+    assert jobs.finish(process) == {"url": server.url, "result": 10, "tries": 3, "lasting": "ValueError", "tried": 1}
+    wait_until(lambda: len(server.ask("flow_runs")) == before + 1, "flow run")
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_a_server_that_does_not_answer_is_named(jobs: Jobs) -> None:
+    url = "http://127.0.0.1:9/api"
+    found = jobs.run("single", "tracked", "2", PREFECT_API_URL=url, PREFECT_HOME=str(jobs.folder))
+    assert found["result"].startswith(f"StorageError: the Prefect API at {url} does not answer")
+
+
+def test_without_an_api_prefect_is_not_imported(jobs: Jobs) -> None:
+    assert jobs.run("single", "plain", "2") == {"result": 2, "prefect": False}
+    assert jobs.run("single", "plain", "1")["result"] == "ValueError: Cells.csv: row 1 is cut off"
+
+
+def test_only_passing_faults_are_tried_again(tmp_path: Path) -> None:
+    task, counter = prefect_jobs.stumble_task, tmp_path / "passing"
+    assert task.run(tracked=False, run_name="", counter=counter, times=2, kind="passing") == 3
+    with pytest.raises(ConnectionError):
+        task.run(tracked=False, run_name="", counter=tmp_path / "long", times=9, kind="passing")
+    with pytest.raises(ValueError, match="lasting"):
+        task.run(tracked=False, run_name="", counter=tmp_path / "lasting", times=1, kind="lasting")
+    assert [len((tmp_path / name).read_text()) for name in ("long", "lasting")] == [3, 1]
+
+
+def test_stage_task_travels() -> None:
+    assert pickle.loads(pickle.dumps(prefect_jobs.stumble_task)) == prefect_jobs.stumble_task
+
+
+@pytest.mark.parametrize(
+    ("url", "no_prefect", "expected"),
+    [(None, False, False), ("", False, False), ("http://x/api", False, True), ("http://x/api", True, False)],
+)
+def test_api_configured(monkeypatch: pytest.MonkeyPatch, url: str | None, no_prefect: bool, expected: bool) -> None:
+    if url is None:
+        monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    else:
+        monkeypatch.setenv("PREFECT_API_URL", url)
+    assert prefect_api_configured(no_prefect=no_prefect) is expected
+
+
+def test_runner_options_are_checked() -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        task_runner("concurrent", workers=0)
+    with pytest.raises(ValueError, match="tcp://a:1"):
+        task_runner("sequential", workers=1, dask_scheduler="tcp://a:1")
+
+
+def pieces(schema: str) -> list[str]:
+    return sorted(line.strip(" \t,") for line in schema.splitlines())
+
+
+@pytest.mark.prefect
+def test_shipped_tables_are_those_of_the_installed_prefect(jobs: Jobs) -> None:
+    if not create_database(jobs.folder / "prefect.db"):
+        pytest.skip(f"the tables were written by another Prefect than {importlib.metadata.version('prefect')}")
+    code = "from pycytominer_transform.common.prefect_schema import migrated_schema; print(migrated_schema(), end='')"
+    environment = jobs.environment(PREFECT_HOME=str(jobs.folder / "home"), DO_NOT_TRACK="1")
+    made = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    # Alembic rebuilds tables with their constraints in the order of a set.
+    assert pieces(made.stdout) == pieces(SCHEMA_FILE.read_text(encoding="utf-8"))
