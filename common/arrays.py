@@ -22,14 +22,17 @@ def row_numbers(count: int) -> pa.Array:
     return pa.arange(0, count)
 
 
-def constant(value: str | int, count: int, kind: pa.DataType) -> pa.Array:
-    """Give an array of one value, `count` times."""
+def constant(value: str | int, count: int) -> pa.Array:
+    """Give an array of one value, `count` times: string or int64."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    one = table_from_rows([{"value": value}], pa.schema([("value", kind)]))["value"].chunk(0)
     zeros = pc.subtract(row_numbers(count), row_numbers(count))
-    return one.take(zeros)
+    if isinstance(value, int):
+        return pa.arange(value, value + 1).take(zeros)
+    builder = pa.lib.StringBuilder()
+    builder.append(value)
+    return builder.finish().take(zeros)
 
 
 def empty_table(schema: pa.Schema) -> pa.Table:

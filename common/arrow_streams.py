@@ -87,6 +87,11 @@ class OpenStream:
     _batches: Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]
     closing: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        # Arrow decodes the columns' names only when somebody asks for them.
+        with _arrow_errors(self.where):
+            len(self.schema.names)
+
     @property
     def role(self) -> str:
         """What the stream says it is: ``manifest``, ``table``, ``profiles``, ``end``; empty for a foreign one."""
@@ -106,13 +111,15 @@ class OpenStream:
         """
         rows = 0
         for batch, metadata in self._batches:
-            if CLOSING in metadata:
-                self.closing = json.loads(metadata[CLOSING])
+            with _arrow_errors(self.where):
+                closing, part = _said(metadata)
+            if closing is not None:
+                self.closing = closing
             elif batch.num_rows:
                 if self.closing is not None:
                     raise StageEndedEarlyError(f"{self.where}: rows after the closing record; {_ENDED_EARLY}")
                 rows += batch.num_rows
-                yield batch, int(metadata[PART]) if PART in metadata else None
+                yield batch, part
         if self.closing is None and self.role:
             raise StageEndedEarlyError(f"{self.where} has no closing record: {_ENDED_EARLY}")
         if self.closing is not None and self.closing.get("rows") != rows:
@@ -248,6 +255,12 @@ class _WatchedEnd(io.RawIOBase):
         return got
 
 
+def _said(metadata: dict[bytes, bytes]) -> tuple[dict[str, Any] | None, int | None]:
+    """Read what a batch says of itself: it is the closing record, or it belongs to a part."""
+    closing = dict(json.loads(metadata[CLOSING])) if CLOSING in metadata else None
+    return closing, int(metadata[PART]) if PART in metadata else None
+
+
 def _peek(file: io.BufferedReader) -> bytes:
     return file.peek(len(_FILE_MAGIC))[: len(_FILE_MAGIC)]
 
@@ -286,6 +299,8 @@ def _each(read_next: Callable[[], Any], where: str) -> Iterator[tuple[pa.RecordB
         try:
             with _arrow_errors(where):
                 item = read_next()
+                # Damaged offsets would crash whoever reads the values.
+                item.batch.validate(full=True)
         except StopIteration:
             return
         yield item.batch, dict(item.custom_metadata or {})
@@ -297,7 +312,9 @@ def _arrow_errors(where: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError, EOFError) as error:
+    except MemoryError:
+        raise
+    except (ValueError, TypeError, EOFError, pa.ArrowException) as error:
         raise StageEndedEarlyError(f"{where} is cut off or damaged: {_ENDED_EARLY}") from error
     except OSError as error:
         # Arrow reports a message that is shorter than its header says as an OSError without a number.

@@ -29,6 +29,7 @@ from pycytominer_transform.common.manifest_files import (
     write_manifest,
     write_manifest_beside,
 )
+from pycytominer_transform.common.part_reader import bundle_schema
 from pycytominer_transform.common.provenance import steps_from_json
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class BundleReader:
                 f"{stream.where}: table {stream.text('pct.table')} of part {stream.text('pct.part')} where "
                 f"{name} of part {part} should be; the stage before this one ended early"
             )
+        if not stream.schema.equals(bundle_schema(self.manifest, self.manifest.schema_of(name))):
+            raise DataError(f"{stream.where}: table {name} of part {part} has other columns than the manifest says")
 
     def _check_end(self, stream: OpenStream, missing: int | None) -> None:
         stream.read_all()

@@ -211,7 +211,10 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
     metadata = table.schema.metadata or {}
     if metadata.get(b"pct.role") != b"manifest":
         raise DataError(f"{where} is not a manifest; pct-discover writes one")
-    rest = json.loads(metadata[b"pct.manifest"])
+    try:
+        rest = dict(json.loads(metadata[b"pct.manifest"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: the manifest is damaged ({error})") from error
     if rest.get("version") != MANIFEST_VERSION:
         raise DataError(
             f"{where} is a manifest of version {rest.get('version')}; this program knows version {MANIFEST_VERSION}: "
@@ -239,6 +242,8 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
         )
         if any(column.type not in TYPES for schema in tables for column in schema.columns):
             raise ValueError("an unknown column type")
+        if not {source.table for source in sources} <= {schema.table for schema in tables}:
+            raise ValueError("a source of an unknown table")
         return Manifest(
             **rest
             | {

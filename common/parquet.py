@@ -83,7 +83,9 @@ class _GroupWriter:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
-            return  # The file is incomplete and will be removed; a footer would make it look whole.
+            # The file is incomplete and will be removed; a footer, which the writer's `__del__` adds, makes it look whole.
+            self._writer.is_open = False
+            return
         self._flush(everything=True)
         self._writer.add_key_value_metadata({PROVENANCE_KEY: self._history(), "pct.preset": self._reader.preset})
         self._writer.close()

@@ -127,7 +127,7 @@ class PartReader:
         columns = table.columns
         for column in self._manifest.own_columns(schema):
             value = source.dataset if column.name == DATASET else source.table_number
-            columns.append(pa.chunked_array([constant(value, table.num_rows, arrow_type(column.type))]))
+            columns.append(pa.chunked_array([constant(value, table.num_rows)]))
         return pa.table(columns, schema=self._schemas[source.table])
 
 

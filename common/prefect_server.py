@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import queue
+import shutil
 import socket
 import sys
 import tempfile
@@ -71,6 +72,11 @@ def prepare_prefect_environment(*, verbose: bool = False) -> None:
     """
     for name, text in _quiet_variables(verbose=verbose).items():
         os.environ.setdefault(name, text)
+    if "PREFECT_HOME" not in os.environ and not _can_have_home():
+        # Without one Prefect warns of every step; a cluster job or a container may have no home that can be written to.
+        folder = tempfile.mkdtemp(prefix=HOME_PREFIX)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["PREFECT_HOME"] = folder
     _reread_environment()
     _end_fast()
 
@@ -149,6 +155,11 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
             _end_fast()
             stack.enter_context(_serving(listener))
         yield url
+
+
+def _can_have_home() -> bool:
+    home = Path(os.path.expanduser("~"))
+    return os.access(home / ".prefect" if (home / ".prefect").exists() else home, os.W_OK | os.X_OK)
 
 
 def _quiet_variables(*, verbose: bool) -> dict[str, str]:

@@ -66,8 +66,10 @@ class Preset:
     def is_identifying(self, column: str, compartments: Sequence[str]) -> bool:
         """Say whether a source column identifies rather than measures."""
         anchor = table_prefix(self.anchor_of(compartments)) if compartments else ""
+        # A parent's number identifies whether or not its compartment was asked for.
+        named = dict.fromkeys((*compartments, *self.compartments))
         for pattern in self.identifying:
-            for compartment in compartments if "{compartment}" in pattern else ("",):
+            for compartment in named if "{compartment}" in pattern else ("",):
                 name = pattern.replace("{anchor}", anchor).replace("{compartment}", table_prefix(compartment))
                 if column.lower() == name.lower():
                     return True

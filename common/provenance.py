@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pycytominer_transform.common.commandline import tool_version
+from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Step
 
 
@@ -23,8 +24,11 @@ def steps_to_json(steps: Iterable[Step]) -> str:
 
 def steps_from_json(text: str | Sequence[dict[str, Any]]) -> tuple[Step, ...]:
     """Read steps from a schema's metadata or a closing record; nothing where there are none."""
-    entries = json.loads(text) if isinstance(text, str) and text else text or []
-    return tuple(Step(**entry) for entry in entries if isinstance(entry, dict))
+    try:
+        entries = json.loads(text) if isinstance(text, str) and text else text or []
+        return tuple(Step(**entry) for entry in entries if isinstance(entry, dict))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the provenance that came with the data is damaged ({error})") from error
 
 
 def merged_steps(histories: Sequence[Sequence[Step]]) -> tuple[Step, ...]:

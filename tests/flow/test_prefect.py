@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import json
-import os
 import pickle
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import prefect_jobs
 import pytest
 from pycytominer_transform.common.prefect_schema import SCHEMA_FILE, create_database
-from pycytominer_transform.common.prefect_server import HOME_PREFIX
 from pycytominer_transform.common.stage_task import prefect_api_configured
 from pycytominer_transform.common.task_runners import task_runner
+from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
 
-HERE = Path(__file__).parent
-PATIENCE = 90
 MANY = {
     "waited": [0, "ValueError: Cells.csv: row 1 is cut off", 2, 4],
     "windowed": [0, 2, 4, 6, 8, 10],
@@ -36,73 +24,6 @@ MANY = {
         *([f"part {n}", "FAILED" if n % 2 else "COMPLETED"] for n in range(5)),
     ],
 }
-
-
-def wait_until(ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not ready():
-        assert time.monotonic() < deadline, f"no {what} after {PATIENCE} s"
-        time.sleep(0.02)
-
-
-def group_gone(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
-def end_group(process: subprocess.Popen[Any]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@dataclass
-class Jobs:
-    """Starts jobs of `prefect_jobs` with a temporary directory and an environment of their own."""
-
-    folder: Path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
-        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
-        # A home that cannot be written to: nothing may depend on ~/.prefect.
-        return kept | {"PYTHONPATH": path, "TMPDIR": str(self.folder), "HOME": "/nonexistent"} | more
-
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "prefect_jobs", *arguments],
-            env=self.environment(**more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            start_new_session=True,
-        )
-
-    def finish(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        """Wait for a job that must succeed, say nothing but its result, and leave nothing behind."""
-        try:
-            out, err = process.communicate(timeout=PATIENCE)
-            assert (process.returncode, err) == (0, "")
-            wait_until(lambda: group_gone(process.pid), "end of all child processes")
-        finally:
-            end_group(process)
-        result: dict[str, Any] = json.loads(out)
-        return result
-
-    def run(self, *arguments: str, **more: str) -> dict[str, Any]:
-        return self.finish(self.start(*arguments, **more))
-
-    def homes(self) -> list[Path]:
-        return list(self.folder.glob(f"{HOME_PREFIX}*"))
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Jobs:
-    return Jobs(tmp_path)
 
 
 def check_many(found: dict[str, Any]) -> None:
@@ -164,29 +85,6 @@ def test_local_dask_cluster(jobs: Jobs) -> None:
     assert jobs.homes() == []
 
 
-@pytest.fixture
-def dask_scheduler(jobs: Jobs) -> Iterator[str]:
-    """Give the address of a running scheduler with one worker that knows nothing of Prefect's settings."""
-    note = jobs.folder / "scheduler.json"
-    dask = [sys.executable, "-m", "distributed.cli"]
-    quiet = {"env": jobs.environment(), "cwd": jobs.folder, "start_new_session": True, "stderr": subprocess.DEVNULL}
-    scheduler = subprocess.Popen(
-        [*dask[:2], "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(note)],
-        **quiet,  # type: ignore[call-overload]
-    )
-    worker = subprocess.Popen(
-        [*dask[:2], "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(note)],
-        **quiet,  # type: ignore[call-overload]
-    )
-    try:
-        wait_until(note.exists, "scheduler file")
-        wait_until(lambda: bool(note.read_text()), "scheduler address")
-        yield json.loads(note.read_text())["address"]
-    finally:
-        end_group(worker)
-        end_group(scheduler)
-
-
 @pytest.mark.prefect
 @pytest.mark.dask
 def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str) -> None:
@@ -212,50 +110,6 @@ def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
     finally:
         end_group(process)
     assert jobs.homes() == []
-
-
-@dataclass
-class Server:
-    """A running Prefect server."""
-
-    url: str
-
-    def ask(self, what: str) -> list[dict[str, Any]]:
-        request = urllib.request.Request(f"{self.url}/{what}/filter", b"{}", {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
-
-    def healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health") as answer:
-                return bool(answer.status == 200)
-        except urllib.error.URLError:
-            return False
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give a real ``prefect server start``; our tables under it show that Prefect accepts them as migrated."""
-    folder = tmp_path_factory.mktemp("server")
-    create_database(folder / "prefect.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_UI_ENABLED": "false"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-        env=Jobs(folder).environment(**settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        found = Server(f"http://127.0.0.1:{port}/api")
-        wait_until(found.healthy, "Prefect server")
-        yield found
-    finally:
-        end_group(process)
 
 
 def runs_of(server: Server, name: str) -> list[tuple[str, str]]:

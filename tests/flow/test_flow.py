@@ -1,0 +1,199 @@
+"""`pct-flow`, and the single tools under a Prefect API: what a server shows, what a failing part or a signal leaves."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import oracle
+import pyarrow.parquet as pq
+import pytest
+from plates import Plate, write_csv
+from pycytominer_transform.common.discovery import DiscoverOptions
+from pycytominer_transform.tools import extract, flow, join
+from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
+
+PLATE = Plate(folders=4, cells=12, features=6, missing=0.1)
+ONE_FOLDER_A_PART = ["--part-size", "1"]
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_csv(PLATE, tmp_path_factory.mktemp("sources") / "plate1")
+
+
+@pytest.fixture
+def copy(plate: Path, tmp_path: Path) -> Path:
+    """Give a plate that a test may spoil."""
+    return Path(shutil.copytree(plate, tmp_path / "plate1"))
+
+
+def tool(jobs: Jobs, name: str, *words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / name), *map(str, words)]
+    return subprocess.run(
+        command, env=jobs.environment(**more), cwd=jobs.folder, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def spoil(plate: Path, which: int) -> str:
+    """Put a text into a number column of one folder; give the file's name as messages have it."""
+    file = sorted(plate.rglob("Cells.csv"))[which]
+    header, first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([header, first.rsplit(",", 1)[0] + ",oops", *rest]) + "\n")
+    return str(file.relative_to(plate))
+
+
+def entries(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.prefect
+def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
+    ran = tool(jobs, "pct-flow", plate, "-o", "out.parquet", *ONE_FOLDER_A_PART, PREFECT_API_URL=server.url)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("pct-flow: ")] == []
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+    expected = {f"{stage} plate1 part {part} of 4" for stage in ("extract", "join") for part in range(1, 5)}
+    expected |= {"discover plate1", "write out.parquet"}
+
+    def finished() -> set[str]:
+        return {run["name"] for run in server.ask("task_runs") if run["state"]["type"] == "COMPLETED"}
+
+    wait_until(lambda: expected <= finished(), "records of all task runs")
+    flows = [run for run in server.ask("flow_runs") if run["name"] == "convert plate1"]
+    assert [run["state"]["type"] for run in flows] == ["COMPLETED"]
+
+
+@pytest.mark.prefect
+def test_single_tools_show_on_a_named_server(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
+    at = f"{Path(sys.executable).parent}/pct"
+    pipe = f"{at}-discover {plate} -q | {at}-extract -q | {at}-join | {at}-write -o piped.parquet"
+    ran = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {pipe}"], env=jobs.environment(PREFECT_API_URL=server.url), cwd=tmp_path,
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert all(line.startswith(("pct-join: ", "pct-write: ")) for line in ran.stderr.splitlines())
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "piped.parquet") == []
+    expected = {"discover plate1", "extract -", "join -", "write piped.parquet"}
+
+    def finished() -> set[str]:
+        return {run["name"] for run in server.ask("task_runs") if run["state"]["type"] == "COMPLETED"}
+
+    wait_until(lambda: expected <= finished(), "records of the four runs")
+    wait_until(lambda: any("preset cellprofiler_csv" in line["message"] for line in server.ask("logs")), "log lines")
+
+
+@pytest.mark.prefect
+def test_failure_of_a_tool_shows_on_a_named_server(jobs: Jobs, server: Server) -> None:
+    ran = tool(jobs, "pct-discover", "nowhere", "-o", "m.arrow", PREFECT_API_URL=server.url)
+    assert (ran.returncode, ran.stderr) == (1, "pct-discover: error: nowhere: no such file or folder\n")
+
+    def states() -> list[tuple[str, str]]:
+        runs = [run["state"] for run in server.ask("task_runs") if run["name"] == "discover nowhere"]
+        return [(state["type"], state["message"]) for state in runs if state["type"] == "FAILED"]
+
+    wait_until(lambda: len(states()) == 1, "record of the failure")
+    assert "no such file or folder" in states()[0][1]
+
+
+@pytest.mark.prefect
+def test_no_prefect_leaves_a_named_server_alone(jobs: Jobs, plate: Path) -> None:
+    # Nothing listens there: a tool that asked would fail.
+    words = ["-q", "-o", "m.arrow", "--no-prefect"]
+    assert tool(jobs, "pct-discover", plate, *words, PREFECT_API_URL="http://127.0.0.1:9/api").returncode == 0
+    ran = tool(jobs, "pct-discover", plate, "-o", "n.arrow", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1
+    assert "http://127.0.0.1:9/api does not answer" in ran.stderr
+
+
+@pytest.mark.prefect
+def test_failing_parts_are_named_and_the_others_kept(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = Path(shutil.copytree(copy, tmp_path / "good"))
+    spoilt = [spoil(copy, 1), spoil(copy, 3)]
+    words = [str(copy), "-o", str(tmp_path / "out.parquet"), "--work-dir", str(tmp_path / "work"), *ONE_FOLDER_A_PART]
+    assert flow.main(words) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("pct-flow: error: 2 of 4 parts failed; the others are kept in ")
+    for part, file in zip((2, 4), spoilt, strict=True):
+        assert f"part {part}: {file}, row 2, column" in told
+        assert "'oops' is not a number" in told
+    assert not (tmp_path / "out.parquet").exists()
+    # The two files are mended, so their parts are made again and the other two are taken up.
+    for file in spoilt:
+        shutil.copyfile(good / file, copy / file)
+    assert flow.main(words) == 0
+    assert "pct-flow: 2 parts of 4 were finished already" in capsys.readouterr().err
+    assert oracle.compare(oracle.profiles(good), tmp_path / "out.parquet") == []
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.prefect
+def test_kept_work_is_taken_up_only_for_the_same_options(plate: Path, tmp_path: Path) -> None:
+    options = replace(
+        flow.FlowOptions(),
+        discover=DiscoverOptions(part_size=1),
+        work_dir=str(tmp_path / "work"),
+        keep_work=True,
+        runner="sequential",
+    )
+
+    def again(name: str, options: flow.FlowOptions) -> flow.FlowSummary:
+        return flow.convert(source=str(plate), output=str(tmp_path / name), options=options)
+
+    assert again("first.parquet", options).taken_up == 0
+    assert again("second.parquet", options).taken_up == 4
+    assert pq.read_table(tmp_path / "first.parquet").equals(pq.read_table(tmp_path / "second.parquet"))
+    kept = again("third.parquet", replace(options, join=join.JoinOptions(unmatched="keep")))
+    assert kept.taken_up == 0
+    assert kept.written.rows == len(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")))
+    floats = replace(options, extract=extract.ExtractOptions(float32=True))
+    assert again("fourth.parquet", floats).taken_up == 0
+
+
+@pytest.mark.prefect
+def test_failure_leaves_nothing_without_a_work_dir(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(copy, 0)
+    before = entries(tmp_path)
+    assert flow.main([str(copy), "-o", str(tmp_path / "out.parquet"), "-q"]) == 1
+    assert entries(tmp_path) == before
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str, plate: Path, tmp_path: Path) -> None:
+    words = ["--runner", "dask", "--dask-scheduler", dask_scheduler, *ONE_FOLDER_A_PART]
+    ran = tool(jobs, "pct-flow", plate, "-o", "out.parquet", *words)
+    assert ran.returncode == 0, ran.stderr
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_clean_up(jobs: Jobs, plate: Path, tmp_path: Path, number: signal.Signals) -> None:
+    before = entries(tmp_path)
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "pct-flow"), str(plate), "-o", "out.parquet", *ONE_FOLDER_A_PART],
+        env=jobs.environment(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: any(name.endswith(".pct-tmp") for name in entries(tmp_path)), "work dir")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 128 + number, said
+        wait_until(lambda: group_gone(process.pid), "end of all child processes")
+    finally:
+        end_group(process)
+    assert entries(tmp_path) == before
