@@ -158,7 +158,7 @@ def _streams_of(files: Sequence[Path], stack: ExitStack) -> Iterator[OpenStream]
 
 def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
     found: list[Path] = []
-    histories: list[Sequence[Step]] = []
+    shares: list[tuple[Path, Manifest]] = []
     for path in map(Path, paths):
         if not path.is_dir():
             raise SourceNotFoundError(f"{path}: no such folder")
@@ -166,11 +166,38 @@ def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
         if (path / MANIFEST_FILE) in files:
             files.remove(path / MANIFEST_FILE)
             manifest = read_manifest_beside(path)
-            histories.append(manifest.provenance)
+            shares.append((path, manifest))
             expected = [path / f"{part_name(part)}.arrow" for part in manifest.parts]
             if missing := [name.name for name in expected if name not in files]:
                 raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
         found += files
     if not found:
         raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
-    return sorted(found, key=lambda file: (file.name, str(file))), merged_steps(histories)
+    if len(paths) > 1:
+        _check_shares(shares)
+    history = merged_steps([manifest.provenance for _, manifest in shares])
+    return sorted(found, key=lambda file: (file.name, str(file))), history
+
+
+def _check_shares(shares: Sequence[tuple[Path, Manifest]]) -> None:
+    """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
+    place_of: dict[int, Path] = {}
+    wanted: set[int] = set()
+    described = set()
+    for path, manifest in shares:
+        for part in manifest.parts:
+            if part in place_of:
+                raise DataError(
+                    f"part {part} is in {place_of[part]} and in {path}; several folders must be shares of one source"
+                )
+            place_of[part] = path
+        index, number = next((step.options.get("shard") for step in manifest.provenance), None) or (1, 1)
+        described.add((index, number))
+        every = range(1, manifest.parts_total + 1)
+        # Shares that pct-discover made are whole only together; those of pct-extract are shares of what it was given.
+        wanted |= set(every[index - 1 :: number] if len(described) == 1 else every)
+    if missing := sorted(wanted - set(place_of)):
+        raise StageEndedEarlyError(
+            f"{shares[0][0]} and the other folders lack part {missing[0]} ({len(missing)} of {len(wanted)} parts are "
+            "missing); give all shares of the source"
+        )

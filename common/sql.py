@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.naming import TABLE_NUMBER
+from pycytominer_transform.common.naming import TABLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.sqlite_files import quoted
 from pycytominer_transform.common.sqlite_layout import WHOLE_NUMBER
@@ -114,7 +114,12 @@ def run_user_query(
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UsageError(f"{where}: must be one SELECT statement over {', '.join(tables)}")
-        return connection.execute(statements[0]).to_arrow_table()
+        answer = connection.execute(statements[0]).to_arrow_table()
+        names = answer.column_names
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise UsageError(f"{where}: gives several columns of one name ({listed(twice)}); name each with AS")
+        return answer
     except duckdb.Error as error:
         said = str(error).split("\n\n")[0].replace("\n", " ")
         raise UsageError(f"{where}: {said}") from error

@@ -157,13 +157,15 @@ def _cut(tables: dict[str, SqliteTable], size: int, part_size: int) -> list[_Sql
     return parts or [_SqlitePart(tables, [], bytes_a_cell)]
 
 
-def _sort_key(image_set: ImageSet) -> tuple[tuple[int, int, str], ...]:
-    """Sort as the joined rows are: nothing first, then whole numbers (stored as text or not) by value, then texts."""
+def _sort_key(image_set: ImageSet) -> tuple[tuple[int, float, str], ...]:
+    """Sort as the joined rows are: nothing first, then numbers (stored as text or not) by value, then texts."""
 
-    def place(value: Any) -> tuple[int, int, str]:
+    def place(value: Any) -> tuple[int, float, str]:
         if value is None:
             return 0, 0, ""
-        return (1, int(value), "") if re.fullmatch(WHOLE_NUMBER, str(value)) else (2, 0, str(value))
+        if isinstance(value, str) and re.fullmatch(WHOLE_NUMBER, value):
+            return 1, int(value), ""
+        return (2, 0, str(value)) if isinstance(value, str | bytes) else (1, value, "")
 
     return place(image_set[0]), place(image_set[1])
 
@@ -232,5 +234,7 @@ def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Pre
         if any(word in declared for word in ("CHAR", "CLOB", "TEXT")):
             sample.fix(column, "string")
     if preset.table_number in table.columns:
-        whole = all(isinstance(number, int | None) for number, _ in table.rows_of)
+        whole = all(
+            number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in table.rows_of
+        )
         sample.fix(preset.table_number, "int64" if whole else "string")

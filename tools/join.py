@@ -206,6 +206,8 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
             sql = Path(args.sql).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the SQL in {args.sql}: {error}") from error
+        if not sql.strip():
+            raise UsageError(f"there is no SQL in {args.sql}")
     return JoinOptions(
         sql=sql,
         unmatched=args.unmatched,
