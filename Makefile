@@ -27,7 +27,7 @@ help:  ## list the targets
 setup: $(VENV)/.installed  ## make the virtual environment and install the five tools in it
 
 convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small demo plate
-	@mkdir -p "$(dir $(OUT))"
+	@mkdir -p "$$(dirname "$(OUT)")"
 	@$(BIN)/pct-flow "$(SOURCE)" -o "$(OUT)" $(FLOW_OPTIONS) $(ARGS)
 	@echo
 	@echo "made $(OUT); to look at it:"

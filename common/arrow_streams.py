@@ -88,6 +88,7 @@ class OpenStream:
     closing: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        """Refuse a schema whose names are not text."""
         # Arrow decodes the columns' names only when somebody asks for them.
         with _arrow_errors(self.where):
             len(self.schema.names)

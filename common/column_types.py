@@ -63,6 +63,18 @@ def is_number(text: str) -> bool:
     return text.isascii() and "_" not in text and text == text.strip()
 
 
+def keeps_as_number(text: str, kind: ColumnType) -> bool:
+    """Say whether a text would be the same text again if it were kept as a number: not so ``0012``, or 20 digits."""
+    return _CANONICAL.match(text) is not None and (kind == "int64" or _fits_float(text))
+
+
+def _fits_float(text: str) -> bool:
+    """Say whether a float64 keeps a number: any of 15 digits, and those of more that a float64 was written as."""
+    if len(text) <= 15 or sum(map(str.isdigit, text)) <= 15:
+        return True
+    return is_number(text) and repr(float(text)) == text
+
+
 @dataclass
 class SampledColumn:
     """What the values of one column have shown so far."""
@@ -71,6 +83,7 @@ class SampledColumn:
     seen: bool = False
     whole: bool = True
     canonical: bool = True
+    exact: bool = True
     some_number: bool = False
     some_text: bool = False
 
@@ -80,6 +93,7 @@ class SampledColumn:
             return
         self.seen = True
         self.canonical = self.canonical and _CANONICAL.match(text) is not None
+        self.exact = self.exact and _fits_float(text)
         if _WHOLE.match(text) is not None or is_number(text):
             self.some_number = True
             self.whole = self.whole and _WHOLE.match(text) is not None
@@ -107,7 +121,7 @@ class SampledColumn:
         if names_measurement(self.name):
             return "float64"
         if names_metadata(self.name) and self.seen:
-            if self.some_text or not self.canonical:
+            if self.some_text or not self.canonical or not (self.whole or self.exact):
                 return "string"
             return "int64" if self.whole else "float64"
         return "string" if self.some_text and not self.some_number else "float64"

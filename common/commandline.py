@@ -10,7 +10,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,11 +29,25 @@ class _Parser(argparse.ArgumentParser):
         self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {' '.join(message.splitlines())}; see {self.prog} --help\n")
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Keeps pandas out of a process that is a tool's alone.
+
+    DuckDB and Arrow import it where it is installed, to see whether they were given some of it; that takes longer than
+    joining a part.
+    """
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Refuse pandas, and leave all other modules to the finders that follow."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
 class _Version(argparse.Action):
     """Prints the version; looks it up only when asked, since that takes longer than all else in ``--help``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {tool_version()}")
+        with suppress(BrokenPipeError):
+            print(f"{parser.prog} {tool_version()}")
         parser.exit()
 
 
@@ -151,10 +166,12 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
     int
         See design.md, "Exit codes and messages".
     """
+    if argv is None:
+        sys.meta_path.insert(0, _WithoutPandas())
     try:
         args = parser.parse_args(argv)
     except SystemExit as error:
-        return int(error.code or 0)
+        return _flushed(int(error.code or 0))
     set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
     with _termination_raises():
         try:
@@ -188,9 +205,21 @@ def _report(error: BaseException, tool: str) -> int:
         return errors.EXIT_DATA
     if not isinstance(error, Exception):
         raise error
-    sys.stderr.write("".join(traceback.format_exception(error)))
+    if sys.stderr is not None:
+        sys.stderr.write("".join(traceback.format_exception(error)))
     logger.error(f"this is a defect of {tool}, not of your data; please report it with the lines above")
     return errors.EXIT_DEFECT
+
+
+def _flushed(code: int) -> int:
+    """Send off what was printed; whoever left without reading it had enough."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return errors.EXIT_CLOSED_PIPE
+    return code
 
 
 def _silence_stdout() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
 from pycytominer_transform.common.naming import listed
 
-_FIRST_BYTES = 1 << 16
+FIRST_BYTES = 1 << 16
 _MOST_BYTES = 1 << 26
 
 
@@ -36,7 +36,7 @@ class CsvHead:
         return bool(self.sample)
 
 
-def read_head(path: Path, shown: str) -> CsvHead:
+def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES) -> CsvHead:
     """Read a CSV file's header and first rows.
 
     Parameters
@@ -45,6 +45,8 @@ def read_head(path: Path, shown: str) -> CsvHead:
         The file.
     shown : str
         How messages call it.
+    size : int
+        Bytes to read; more where they do not hold the first row.
 
     Raises
     ------
@@ -53,7 +55,6 @@ def read_head(path: Path, shown: str) -> CsvHead:
     StorageError
         It cannot be read.
     """
-    size = _FIRST_BYTES
     try:
         with path.open("rb") as file:
             block = file.read(size)

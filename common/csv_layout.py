@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pycytominer_transform.common.csv_head import CsvHead, read_head
+from pycytominer_transform.common.csv_head import FIRST_BYTES, CsvHead, read_head
 from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
@@ -15,6 +15,8 @@ from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
 
 SUFFIX = ".csv"
+# Image tables are small and hold the metadata, whose types no beginning of a file can tell (12, 13, ..., 0012, DMSO).
+_IMAGE_BYTES = 1 << 24
 
 
 @dataclass
@@ -78,7 +80,8 @@ def read_csv_dataset(
     found = []
     for table in tables:
         path = root / dataset.files[table]
-        heads[table] = read_head(path, dataset.files[table])
+        most = _IMAGE_BYTES if table == preset.image else FIRST_BYTES
+        heads[table] = read_head(path, dataset.files[table], size=most)
         size, mark = fingerprint(path)
         _check_keys(heads[table], table, preset, dataset)
         found.append(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import empty_table
+from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
 from pycytominer_transform.common.errors import DataError, describe_os_error
-from pycytominer_transform.common.manifest import TableSchema
+from pycytominer_transform.common.manifest import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +37,9 @@ class CsvReader:
         self.schema = schema
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
-        self._convert = self._options(self._types)
+        # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12.
+        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string"]
+        self._convert = self._options(self._types | {column.source: pa.string() for column in self._guarded})
         self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
 
     def read(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
@@ -69,7 +72,7 @@ class CsvReader:
             quotes = self._check_bytes(path, shown)
             if quotes is None:
                 return self._empty
-            table = self._parse(path, self._convert, newlines=quotes)
+            table = self._with_metadata(self._parse(path, self._convert, newlines=quotes), shown, bad)
         except pa.ArrowInvalid:
             table = self._read_exactly(path, shown, bad)
         except OSError as error:
@@ -77,6 +80,14 @@ class CsvReader:
                 raise
             raise describe_os_error(error, f"read {path}") from error
         return table.rename_columns(self._names)
+
+    def _with_metadata(self, table: pa.Table, shown: str, bad: BadValues) -> pa.Table:
+        """Make numbers of the metadata that are to be numbers."""
+        for column in self._guarded:
+            place = table.column_names.index(column.source)
+            array = _metadata_numbers(table.column(place), column, shown, bad)
+            table = table.set_column(place, column.source, array)
+        return table
 
     def _options(self, types: dict[str, pa.DataType]) -> pa.csv.ConvertOptions:
         return self._csv.ConvertOptions(
@@ -136,11 +147,34 @@ class CsvReader:
         columns = []
         for column, name in zip(self.schema.columns, texts.column_names, strict=True):
             array = texts[name]
-            if column.type != "string":
+            if column in self._guarded:
+                array = _metadata_numbers(array, column, shown, bad)
+            elif column.type != "string":
                 where = f"{shown}, row {{row}}"
                 array = convert_texts(array.to_pylist(), column.type, column.source, where, bad)
             columns.append(array)
         return pa.table(columns, names=texts.column_names)
+
+
+def _metadata_numbers(array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -> pa.ChunkedArray | pa.Array:
+    """Make numbers of a metadata column's texts.
+
+    Raises
+    ------
+    DataError
+        A text would not be the same again (``0012``).
+    """
+    texts = [text for text in array.unique().to_pylist() if text is not None]
+    for text in texts:
+        if is_number(text) and text not in csv_null_words() and not keeps_as_number(text, column.type):
+            row = array.to_pylist().index(text) + 2
+            raise DataError(
+                f"{shown}, row {row}, column {column.source!r}: {text!r} would not stay as it is in a column of "
+                "numbers; name the column in the list 'text' of a preset"
+            )
+    if all(keeps_as_number(text, column.type) for text in texts):
+        return array.cast(arrow_type(column.type))
+    return convert_texts(array.to_pylist(), column.type, column.source, f"{shown}, row {{row}}", bad)
 
 
 def _locate_fault(path: Path, shown: str) -> DataError:

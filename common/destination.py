@@ -96,6 +96,8 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
             _sync(Path(folder))
         old = _temporary_name(path)
         if os.path.lexists(path):
+            if not overwrite:
+                raise DestinationExistsError(f"{path} came to exist meanwhile; give --overwrite to replace it")
             os.rename(path, old)
         os.rename(temporary, path)
         _sync(path.absolute().parent)

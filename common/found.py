@@ -101,5 +101,7 @@ class TableSample:
             metadata_prefix=preset.image.capitalize(),
             is_identifying=lambda column: preset.is_identifying(column, compartments),
         )
+        for name in filter(preset.is_text, kept):
+            self.fix(name, "string")
         columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)
         return TableSchema(self.table, prefix, columns)

@@ -83,7 +83,7 @@ class _GroupWriter:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
-            # The file is incomplete and will be removed; a footer, which the writer's `__del__` adds, makes it look whole.
+            # The file is incomplete and will be removed; a footer, which `__del__` would add, makes it look whole.
             self._writer.is_open = False
             return
         self._flush(everything=True)

@@ -194,7 +194,8 @@ def _private_variables(home: Path, url: str, *, migrated: bool, verbose: bool) -
         "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
         # One transaction for each of the three events of a task run is what the recorder falls behind with.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",
+        # Whole seconds: Prefect rounds down, and with 0 its recorder keeps a processor busy until the flow ends.
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         # Nobody can read log lines on a server that ends with the run.
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }

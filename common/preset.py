@@ -38,6 +38,7 @@ class Preset:
     parent: str = "Parent_{parent}"
     identifying: tuple[str, ...] = ()
     image_columns: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
 
     def table_of(self, name: str, tables: Sequence[str]) -> str | None:
         """Say which of the tables a file's stem or an SQLite table's name stands for.
@@ -78,6 +79,10 @@ class Preset:
     def is_image_column(self, column: str) -> bool:
         """Say whether a source column of the image table goes beside every cell by default."""
         return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.image_columns)
+
+    def is_text(self, column: str) -> bool:
+        """Say whether a source column is text whatever its values look like."""
+        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.text)
 
 
 def preset_names() -> list[str]:

@@ -46,8 +46,8 @@ class _ErrorStream(logging.Handler):
             clear_progress()
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
-        except (OSError, ValueError):
-            # stderr is closed or full; there is nobody left to tell.
+        except (OSError, ValueError, AttributeError):
+            # stderr is closed, full or was never there; there is nobody left to tell.
             return
 
 

@@ -24,8 +24,9 @@ def usable_memory() -> int:
     if soft != resource.RLIM_INFINITY:
         limits.append(soft)
     for folder in _cgroup_folders():
-        for name in ("memory.max", "memory/memory.limit_in_bytes"):
-            limits.extend(_numbers_in(folder / name)[:1])
+        limits.extend(_numbers_in(folder / "memory.max")[:1])
+    for folder in _cgroup_folders("memory"):
+        limits.extend(_numbers_in(folder / "memory.limit_in_bytes")[:1])
     return min(limits)
 
 
@@ -35,23 +36,29 @@ def _cgroup_cpus() -> float | None:
         numbers = _numbers_in(folder / "cpu.max")
         if len(numbers) == 2 and numbers[1]:
             quotas.append(numbers[0] / numbers[1])
-        old = _numbers_in(folder / "cpu/cpu.cfs_quota_us"), _numbers_in(folder / "cpu/cpu.cfs_period_us")
+    for folder in _cgroup_folders("cpu"):
+        old = _numbers_in(folder / "cpu.cfs_quota_us"), _numbers_in(folder / "cpu.cfs_period_us")
         if old[0] and old[1] and old[0][0] > 0:
             quotas.append(old[0][0] / old[1][0])
     return min(quotas) if quotas else None
 
 
-def _cgroup_folders() -> list[Path]:
-    """List this process's cgroup and those above it: a limit on any of them holds."""
-    folders = [_CGROUP]
+def _cgroup_folders(controller: str = "") -> list[Path]:
+    """List this process's cgroup and those above it: a limit on any of them holds.
+
+    With a controller: in that controller's own tree, as the first version of cgroups has them.
+    """
+    top = _CGROUP / controller
+    folders = [top]
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return folders
     for line in lines:
-        if line.startswith("0::"):
-            inner = _CGROUP / line[3:].strip().lstrip("/")
-            folders.extend(folder for folder in (inner, *inner.parents) if folder.is_relative_to(_CGROUP))
+        _, controllers, place = line.split(":", 2)
+        if controller in controllers.split(","):
+            inner = top / place.strip().lstrip("/")
+            folders.extend(folder for folder in (inner, *inner.parents) if folder.is_relative_to(top))
     return folders
 
 

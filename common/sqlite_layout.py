@@ -213,7 +213,8 @@ def _find_image_sets(connection: sqlite3.Connection, table: SqliteTable, preset:
 def _has_rowids(connection: sqlite3.Connection, name: str, rowid: str) -> bool:
     try:
         # Some versions of SQLite give the rows of a view the row number NULL, others refuse to give any.
-        return connection.execute(f"SELECT {rowid} FROM {name} LIMIT 1").fetchone() != (None,)
+        first = connection.execute(f"SELECT {rowid} FROM {name} LIMIT 1").fetchone()
+        return first is None or first[0] is not None
     except sqlite3.OperationalError:
         return False  # A view, or a table made WITHOUT ROWID.
 

@@ -12,8 +12,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.discovery import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
-from pycytominer_transform.common.manifest import Manifest, part_name
+from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import prefect_api_configured
 from pycytominer_transform.tools import discover as discovering
@@ -32,6 +31,7 @@ from pycytominer_transform.tools import write as writing
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
     from pycytominer_transform.common.task_runners import RunnerKind
+    from pycytominer_transform.common.work_dir import WorkDir
 
 TOOL = "pct-flow"
 _IN_FLIGHT_PER_WORKER = 4
@@ -106,13 +106,17 @@ def convert(
     """
     from pycytominer_transform.common.destination import check_destination
     from pycytominer_transform.common.prefect_server import prefect_api
+    from pycytominer_transform.common.work_dir import open_work_dir
 
     options = _resolved(options or FlowOptions())
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     check_destination(Path(output), overwrite=overwrite)
     verbose = logger.isEnabledFor(10)
-    with _work_dir(options, Path(output)) as work, prefect_api(tracked=tracked, verbose=verbose):
+    with (
+        open_work_dir(options.work_dir, output=Path(output), keep=options.keep_work) as work,
+        prefect_api(tracked=tracked, verbose=verbose),
+    ):
         from prefect import flow
         from pycytominer_transform.common.task_runners import task_runner
 
@@ -143,7 +147,7 @@ class _Stages:
     source: str
     output: str
     overwrite: bool
-    work: Path
+    work: WorkDir
     options: FlowOptions
     counts: dict[str, Any] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
@@ -155,28 +159,24 @@ class _Stages:
         return Path(self.source).name or self.source
 
     def run(self) -> FlowSummary:
+        from pycytominer_transform.common.manifest_files import read_manifest
+
         discovered = discovering.discover_task.submit(
-            run_name=f"discover {self.plate}", source=self.source, output=str(self.work / "manifest.arrow"),
+            run_name=f"discover {self.plate}", source=self.source, output=str(self.work.manifest),
             overwrite=True, options=self.options.discover,
         ).result()  # fmt: skip
-        manifest = self._read_manifest()
-        for folder in ("parts", "bundles", "profiles"):
-            (self.work / folder).mkdir(exist_ok=True)
+        manifest = read_manifest(str(self.work.manifest))
+        self.work.prepare()
         self._work_on(manifest)
         if self.failures:
             self._fail(len(manifest.parts))
-        profiles = [str(self._profiles(part)) for part in manifest.parts]
+        profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         written = writing.write_task.submit(
             run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
             overwrite=self.overwrite, options=self.options.write,
         ).result()  # fmt: skip
         joined = joining.JoinSummary(len(manifest.parts), self.counts)
         return FlowSummary(len(manifest.parts), self.taken_up, discovered, joined, written)
-
-    def _read_manifest(self) -> Manifest:
-        from pycytominer_transform.common.manifest_files import read_manifest
-
-        return read_manifest(str(self.work / "manifest.arrow"))
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts, a few in flight at a time; one that fails leaves the others alone."""
@@ -196,22 +196,17 @@ class _Stages:
             progress("converting parts", done - len(in_flight), len(manifest.parts))
 
     def _submit(self, manifest: Manifest, part: int) -> _Part:
-        from pycytominer_transform.common.manifest_files import write_manifest
-
         named = f"{self.plate} part {part} of {manifest.parts_total}"
-        rows = self.work / "parts" / f"{part_name(part)}.arrow"
-        with rows.open("wb") as file:
-            write_manifest(manifest.only_parts([part]), file, as_file=True)
-        bundle = self.work / "bundles" / part_name(part)
+        bundle = self.work.bundle_of(part)
         extracted = extracting.extract_task.submit(
             run_name=f"extract {named}",
-            manifest=str(rows),
+            manifest=str(self.work.manifest_of(manifest, part)),
             output=str(bundle),
             overwrite=True,
             options=self.options.extract,
         )
         joined = joining.join_task.submit(
-            run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self._profiles(part)),
+            run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self.work.profiles_of(part)),
             overwrite=True, options=self.options.join,
         )  # fmt: skip
         return _Part(part, bundle, extracted, joined)
@@ -233,36 +228,23 @@ class _Stages:
         if not self.options.keep_work:
             shutil.rmtree(part.bundle, ignore_errors=True)
 
-    def _profiles(self, part: int) -> Path:
-        return self.work / "profiles" / part_name(part)
-
     def _is_finished(self, manifest: Manifest, part: int) -> bool:
-        """Say whether an earlier run made this part from the same files by the same options."""
-        from pycytominer_transform.common.errors import PctError
-        from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside
-        from pycytominer_transform.common.provenance import added_counts
+        """Say whether an earlier run made this part, and add its counts if so."""
+        from pycytominer_transform.common.provenance import added_counts, new_step
 
-        if not (self._profiles(part) / MANIFEST_FILE).is_file():
-            return False
-        try:
-            before = read_manifest_beside(self._profiles(part))
-        except PctError:
-            return False
         wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
-        options = [(step.tool, step.version, step.options) for step in before.provenance]
-        expected = [(step.tool, step.version, step.options) for step in manifest.provenance]
-        version = manifest.provenance[-1].version
-        expected.append((extracting.TOOL, version, extracting.result_options(self.options.extract)))
-        expected.append((joining.TOOL, version, joining.result_options(self.options.join)))
-        if replace(before, provenance=()) != replace(wanted, provenance=()) or options != expected:
-            logger.info("part %d was made from other files or by other options before; it is made again", part)
-            return False
-        self.counts = added_counts(self.counts, before.provenance[-1].counts)
-        return True
+        steps = [
+            *manifest.provenance,
+            new_step(extracting.TOOL, extracting.result_options(self.options.extract), {}),
+            new_step(joining.TOOL, joining.result_options(self.options.join), {}),
+        ]
+        counts = self.work.finished_counts(part, wanted, steps)
+        self.counts = added_counts(self.counts, counts or {})
+        return counts is not None
 
     def _fail(self, parts: int) -> None:
         reasons = "; ".join(f"part {part}: {reason}" for part, reason in sorted(self.failures.items()))
-        kept = f"; the others are kept in {self.work}" if self.options.work_dir else ""
+        kept = f"; the others are kept in {self.work.path}" if self.options.work_dir else ""
         raise FailedPartsError(f"{len(self.failures)} of {count(parts, 'part')} failed{kept}: {reasons}")
 
 
@@ -281,28 +263,6 @@ def _resolved(options: FlowOptions) -> FlowOptions:
         extract=replace(options.extract, threads=each),
         join=replace(options.join, threads=options.join.threads or max(1, threads // workers)),
     )
-
-
-@contextmanager
-def _work_dir(options: FlowOptions, output: Path) -> Iterator[Path]:
-    """Give the folder for the parts: the user's, or one beside the output that is removed at the end."""
-    from pycytominer_transform.common.destination import temporary_folder
-    from pycytominer_transform.common.errors import describe_os_error
-
-    if not options.work_dir:
-        with temporary_folder(output, keep=options.keep_work) as folder:
-            yield folder
-        return
-    work = Path(os.path.abspath(options.work_dir))
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise describe_os_error(error, f"make the work dir {work}") from error
-    yield work
-    if not options.keep_work:
-        for name in ("parts", "bundles", "profiles"):
-            shutil.rmtree(work / name, ignore_errors=True)
-        (work / "manifest.arrow").unlink(missing_ok=True)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,51 @@
+"""What all test folders share: the modules of tests/ on the path, the real files, and the ways to convert a source."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    # Test folders import plates, oracle and converting by their plain names, whatever pytest's import mode.
+    sys.path.insert(0, str(HERE))
+
+from converting import Convert  # noqa: E402
+
+SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
+NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
+
+# On a busy machine nothing here says anything by its speed; in CI Hypothesis draws the same examples every time.
+settings.register_profile("pct", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("pct")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Give the folder of real measurement files; tests on them are skipped where it is absent."""
+    if not (SHARED_DATA / "expected").is_dir():
+        pytest.skip(NO_SHARED_DATA)
+    return SHARED_DATA
+
+
+@pytest.fixture
+def convert(tmp_path_factory: pytest.TempPathFactory) -> Convert:
+    """Give `converting.Convert`, which takes a source to a Parquet file in one of several ways."""
+    return Convert(tmp_path_factory.mktemp("converted"))
+
+
+@pytest.fixture(autouse=True)
+def _no_prefect_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a Prefect API that the developer's shell names out of the tests."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line where tests on real files were skipped."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SHARED_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests on real files were skipped: {NO_SHARED_DATA}", yellow=True)

@@ -1,0 +1,93 @@
+"""Real measurement files give what a peer makes of them, by name and value, and what a join by hand gives."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from converting import Convert, parquet_table
+from oracle import compare, profiles
+
+Cell = tuple[bool, bool, Any]
+
+
+def plain(value: Any) -> Any:
+    """Make one value of what the peer and the tools write differently: no value at all."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def rows_by_key(table: Any, keys: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    rows = [{name: plain(value) for name, value in row.items()} for row in table.to_pylist()]
+    by_key = {tuple(row[key] for key in keys): row for row in rows}
+    assert len(by_key) == table.num_rows, "the keys do not tell the rows apart"
+    return by_key
+
+
+def value_differences(expected: Any, actual: Any, keys: list[str]) -> list[str]:
+    """List the cells that differ; types and row order are not compared, numbers must be equal to the last bit."""
+    wanted, given = rows_by_key(expected, keys), rows_by_key(actual, keys)
+    if wanted.keys() != given.keys():
+        return [f"rows {sorted(wanted.keys() ^ given.keys())}"]
+    return [
+        f"{key} {name}: {given[key][name]!r}, expected {value!r}"
+        for key, row in wanted.items()
+        for name, value in row.items()
+        if given[key][name] != value
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "shape", "keys"),
+    [
+        ("ExampleHuman", "ExampleHuman", (289, 312), ["Metadata_ImageNumber", "Metadata_ObjectNumber"]),
+        (
+            "cell_health/test-SQ00014613.sqlite",
+            "cell_health",
+            (12, 1802),
+            ["Metadata_TableNumber", "Metadata_ImageNumber", "Metadata_Cytoplasm_Parent_Cells"],
+        ),
+    ],
+)
+def test_a_real_source_gives_what_the_peer_makes_of_it(
+    shared_data: Path, convert: Convert, source: str, expected: str, shape: tuple[int, int], keys: list[str]
+) -> None:
+    wanted = pq.read_table(shared_data / "expected" / f"{expected}.parquet")
+    given = parquet_table(convert(shared_data / source))
+    assert (given.num_rows, given.num_columns) == shape
+    assert sorted(given.column_names) == sorted(wanted.column_names)
+    assert value_differences(wanted, given, keys) == []
+
+
+def test_the_comparison_with_the_peer_notices_one_changed_value(shared_data: Path) -> None:
+    table = pq.read_table(shared_data / "expected" / "ExampleHuman.parquet")
+    column = table.column_names.index("Nuclei_AreaShape_Area")
+    values = table.column(column).to_pylist()
+    values[7] += 1
+    changed = table.set_column(column, table.column_names[column], [values])
+    keys = ["Metadata_ImageNumber", "Metadata_ObjectNumber"]
+    assert len(value_differences(table, changed, keys)) == 1
+
+
+@pytest.mark.parametrize("how", ["files", "pipe"])
+def test_example_human_is_what_a_join_by_hand_gives(shared_data: Path, convert: Convert, how: str) -> None:
+    source = shared_data / "ExampleHuman"
+    assert compare(profiles(source), convert(source, how)) == []
+
+
+def test_cell_health_is_what_a_join_by_hand_gives(shared_data: Path, convert: Convert) -> None:
+    source = shared_data / "cell_health" / "test-SQ00014613.sqlite"
+    assert compare(profiles(source, "cytominer_database"), convert(source)) == []
+
+
+def test_two_folders_without_file_names_give_the_forty_rows_of_a_join_by_hand(
+    shared_data: Path, convert: Convert
+) -> None:
+    source = shared_data / "data_a"
+    rows = profiles(source)
+    given = parquet_table(convert(source))
+    assert len(rows) == given.num_rows == 40
+    assert compare(rows, given) == []
+    assert given["Metadata_Dataset"].to_pylist() == ["1"] * 20 + ["2"] * 20
