@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,18 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pycytominer_transform.common.arrays import empty_batch
-from pycytominer_transform.common.errors import DataError, StageEndedEarlyError, UsageError, describe_os_error
+from pycytominer_transform.common.errors import DataError, StageEndedEarlyError
+from pycytominer_transform.common.standard_io import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STANDARD = "-"
 CLOSING = b"pct.closing"
 PART = b"pct.part"
 _FILE_MAGIC = b"ARROW1"
 _STREAM_MAGIC = b"\xff\xff\xff\xff"
 _END_OF_STREAM = _STREAM_MAGIC + b"\x00\x00\x00\x00"
-_PIPE_BYTES = 1 << 20
 _ENDED_EARLY = "the stage before this one ended early"
 
 
@@ -172,72 +168,6 @@ def read_one(path: Path, role: str) -> Iterator[OpenStream]:
         if stream.role != role:
             raise DataError(f"{path} is not a {role} of this suite")
         yield stream
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Give what the operating system says while a path is read the form of our errors."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or isinstance(error, DataError):
-            raise
-        raise describe_os_error(error, f"read {path}") from error
-
-
-@contextmanager
-def open_input(path: str, wanted: str) -> Iterator[BinaryIO]:
-    """Open a stage's input: a file, or standard input where the path is ``-``.
-
-    Raises
-    ------
-    UsageError
-        Standard input is a terminal.
-    """
-    if path == STANDARD:
-        if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-            raise UsageError(f"nothing to read: give a path to {wanted}, or pipe it in")
-        grow_pipe(0)
-        yield io.BufferedReader(io.FileIO(0, "rb", closefd=False), 1 << 16)
-        return
-    with reading(Path(path)), open(path, "rb") as file:
-        yield file
-
-
-@contextmanager
-def open_standard_output() -> Iterator[BinaryIO]:
-    """Open standard output for data.
-
-    While it is open, descriptor 1 points at stderr, so that nothing else that prints can mix with the data.
-
-    Raises
-    ------
-    UsageError
-        Standard output is a terminal.
-    """
-    if os.isatty(1):
-        raise UsageError("the output is Arrow, not text: give -o PATH, or pipe it into the next tool")
-    grow_pipe(1)
-    private = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with io.FileIO(private, "wb", closefd=False) as raw, io.BufferedWriter(raw, 1 << 16) as buffered:
-            yield buffered
-            buffered.flush()
-    finally:
-        os.dup2(private, 1)
-        os.close(private)
-
-
-def grow_pipe(descriptor: int) -> None:
-    """Let a pipe hold more, so that two stages wait for each other less; nothing where it is no pipe."""
-    import fcntl
-
-    if hasattr(fcntl, "F_SETPIPE_SZ") and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        except OSError:
-            return  # The user's limit on pipe memory is reached; the default size does.
 
 
 class _WatchedEnd(io.RawIOBase):

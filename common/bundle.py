@@ -12,14 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pycytominer_transform.common.arrow_streams import (
-    STANDARD,
-    OpenStream,
-    StreamWriter,
-    open_input,
-    read_one,
-    read_streams,
-)
+from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import (
@@ -31,6 +24,7 @@ from pycytominer_transform.common.manifest_files import (
 )
 from pycytominer_transform.common.part_reader import bundle_schema
 from pycytominer_transform.common.provenance import steps_from_json
+from pycytominer_transform.common.standard_io import STANDARD, open_input
 
 if TYPE_CHECKING:
     import pyarrow as pa

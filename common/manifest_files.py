@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, open_input, read_one, read_streams
+from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.manifest import Manifest, manifest_from_arrow, manifest_to_arrow
+from pycytominer_transform.common.standard_io import open_input
 
 MANIFEST_FILE = "manifest.arrow"
 

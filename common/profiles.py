@@ -12,18 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pycytominer_transform.common.arrow_streams import (
-    STANDARD,
-    OpenStream,
-    StreamWriter,
-    open_input,
-    read_streams,
-    reading,
-)
+from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
 from pycytominer_transform.common.provenance import merged_steps, steps_from_json, steps_to_json
+from pycytominer_transform.common.standard_io import STANDARD, open_input, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -56,9 +56,9 @@ def discover(
     DestinationExistsError
         The output exists and is not to be overwritten.
     """
-    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
     from pycytominer_transform.common.destination import check_destination, complete_file
     from pycytominer_transform.common.manifest_files import write_manifest
+    from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     if output == STANDARD:
         manifest, skipped = _described(source, options or DiscoverOptions())

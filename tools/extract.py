@@ -81,10 +81,10 @@ def extract(
     StageEndedEarlyError
         The manifest is cut off.
     """
-    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
     from pycytominer_transform.common.destination import check_destination, complete_folder
     from pycytominer_transform.common.manifest_files import read_manifest
+    from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or ExtractOptions()
     if output != STANDARD:

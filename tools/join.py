@@ -85,10 +85,10 @@ def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: Jo
     StageEndedEarlyError
         The bundle is cut off.
     """
-    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
     from pycytominer_transform.common.bundle import open_bundle
     from pycytominer_transform.common.destination import check_destination, complete_folder
     from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter, is_profiles_entry
+    from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or JoinOptions()
     if output != STANDARD:

@@ -77,10 +77,10 @@ def write(
     """
     from contextlib import ExitStack
 
-    from pycytominer_transform.common.arrow_streams import STANDARD, open_standard_output
     from pycytominer_transform.common.destination import check_destination, complete_file, complete_folder
     from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
     from pycytominer_transform.common.profiles import open_profiles
+    from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
     if output != STANDARD:

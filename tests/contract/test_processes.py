@@ -51,6 +51,20 @@ def test_prefect_is_not_imported_when_no_server_is_named(tool: str, staged: Stag
     assert not names & {"prefect", "dask", "sqlalchemy"}
 
 
+@pytest.mark.parametrize("tool", STAGES)
+def test_executables_leave_pandas_out(tool: str, staged: Staged, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    first = staged.source if tool == "discover" else staged.at_rest(tool)
+    ended = subprocess.run(
+        [executable(tool), str(first), "-q", "-o", str(tmp_path / "made")], stdin=subprocess.DEVNULL, timeout=PATIENCE,
+        capture_output=True, text=True, check=True, env=environment(PYTHONPROFILEIMPORTTIME="1"),
+    )  # fmt: skip
+    imported_names = [line.rsplit("|", 1)[-1].strip() for line in ended.stderr.splitlines()]
+    assert "pyarrow" in imported_names
+    # An attempt that fails is listed too, but nothing within pandas is.
+    assert not [name for name in imported_names if name.startswith("pandas.")]
+
+
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 @pytest.mark.parametrize("tool", ["discover", "flow"])
 def test_each_executable_starts(tool: str, words: list[str]) -> None:
