@@ -90,6 +90,19 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in _packaged_folder().glob("*.toml"))
 
 
+def preset_text(name: str) -> str:
+    """Give the file of a preset of the package, comments and all.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset.
+    """
+    if name not in preset_names():
+        raise UsageError(f"no preset is named {name!r}; there are {', '.join(preset_names())}")
+    return (_packaged_folder() / f"{name}.toml").read_text(encoding="utf-8")
+
+
 def load_preset(name_or_path: str) -> Preset:
     """Load a preset of the package by its name, or one of the user's by its path.
 
