@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pycytominer_transform.common.column_types import names_measurement, names_whole_number
 from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
@@ -232,10 +233,18 @@ def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Pre
     rows = [row for query in queries for row in connection.execute(query)]
     sample.add(list(table.columns), rows)
     for column, declared in table.columns.items():
-        if any(word in declared for word in ("CHAR", "CLOB", "TEXT")):
+        if any(word in declared for word in ("CHAR", "CLOB", "TEXT")) and not _is_number_by_name(column, sample):
             sample.fix(column, "string")
     if preset.table_number in table.columns:
         whole = all(
             number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in table.rows_of
         )
         sample.fix(preset.table_number, "int64" if whole else "string")
+
+
+def _is_number_by_name(column: str, sample: TableSample) -> bool:
+    """Say whether a column declared as text holds numbers all the same.
+
+    Programs that store tables of mixed values declare object numbers and measurements as text too.
+    """
+    return names_measurement(column) or (names_whole_number(column) and not sample.columns[column].some_text)

@@ -51,11 +51,20 @@ class ExtractOptions:
 
 @dataclass(frozen=True)
 class ExtractSummary:
-    """What was read: parts, rows per table, and per column how many bad values were made null."""
+    """What was read: parts, rows per table, and per column how many values became null.
+
+    Attributes
+    ----------
+    nulled : dict
+        Bad values that were made null, by the source column's name.
+    words : dict
+        Words for no value in SQLite's number columns (``nan``, ``NULL``, an empty text), by the column's final name.
+    """
 
     parts: int
     rows: dict[str, int]
     nulled: dict[str, int]
+    words: dict[str, int] = field(default_factory=dict)
 
 
 def extract(
@@ -119,6 +128,7 @@ def result_options(options: ExtractOptions) -> dict[str, object]:
 class _Counts:
     rows: dict[str, int] = field(default_factory=dict)
     nulled: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
 
 
 def _extract_parts(
@@ -135,9 +145,11 @@ def _extract_parts(
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
+        counts.words = added_counts(counts.words, read.bad.words)
         progress("extracting parts", done, len(manifest.parts))
-    writer.close(new_step(TOOL, result_options(options), {"rows": counts.rows, "made_null": counts.nulled}))
-    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled)
+    said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
+    writer.close(new_step(TOOL, result_options(options), said))
+    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words)
 
 
 def add_extract_options(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +183,11 @@ def report(summary: ExtractSummary) -> None:
     """Say what was read and what was made null."""
     rows = ", ".join(f"{name} {number}" for name, number in summary.rows.items())
     logger.info("read %s; rows: %s", count(summary.parts, "part"), rows)
+    if summary.words:
+        total, columns = sum(summary.words.values()), count(len(summary.words), "column")
+        logger.info("%s for no value (nan, NULL, empty) in %s became null", count(total, "word"), columns)
+        listed = ", ".join(f"{name} ({number})" for name, number in sorted(summary.words.items()))
+        logger.debug("words that became null: %s", listed)
     if summary.nulled:
         columns = ", ".join(f"{name} ({number})" for name, number in sorted(summary.nulled.items()))
         logger.warning("made %s null that were no numbers: %s", count(sum(summary.nulled.values()), "value"), columns)
