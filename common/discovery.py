@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pycytominer_transform.common import csv_layout, sqlite_layout
+from pycytominer_transform.common.csv_files import csv_stem
 from pycytominer_transform.common.errors import BadDatasetError, DataError, SourceNotFoundError, StorageError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
@@ -109,7 +110,7 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
     """
     if not root.is_dir() and not _is_sqlite(root):
         kind = (
-            "is a CSV file; give the folder it lies in" if root.suffix.lower() == csv_layout.SUFFIX else "is not SQLite"
+            "is a CSV file; give the folder it lies in" if csv_stem(root.name) is not None else "is not SQLite"
         )
         raise DataError(f"{root}: {'is empty' if not root.stat().st_size else kind}")
     fitting = [preset for preset in packaged_presets() if _fits(root, tree, preset)]
@@ -159,7 +160,7 @@ def _look_at_csv(
                 filled = 0
             looked.parts[-1].extend(found)
             looked.datasets.append(dataset.name)
-            filled += sum(source.bytes for source in found)
+            filled += sum(csv_layout.part_bytes(root, source) for source in found)
     return looked, lambda table: csv_layout.prefix_of(datasets, table, preset)
 
 

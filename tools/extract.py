@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
@@ -40,6 +41,8 @@ class ExtractOptions:
         What to do with a text in a number column.
     threads : int
         Files to read at once; 0 for as many as there are processors to use.
+    max_inflate : int
+        Bytes that a compressed file may inflate to.
     """
 
     place: str = ""
@@ -47,6 +50,7 @@ class ExtractOptions:
     float32: bool = False
     on_bad_value: Literal["fail", "null"] = "fail"
     threads: int = 0
+    max_inflate: int = DEFAULT_MAX_INFLATE
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,10 @@ def _extract_parts(
 
     counts = _Counts({schema.table: 0 for schema in manifest.tables})
     threads = options.threads or usable_threads()
-    reader = PartReader(manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads)
+    reader = PartReader(
+        manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads,
+        max_inflate=options.max_inflate,
+    )  # fmt: skip
     for done, read in enumerate(reader.parts(manifest.parts), start=1):
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
@@ -159,6 +166,10 @@ def add_extract_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--on-bad-value", choices=("fail", "null"), default="fail",
         help="what to do with a text in a number column; null: counted and reported (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-inflate", metavar="SIZE", type=commandline.byte_size, default=DEFAULT_MAX_INFLATE,
+        help="refuse a compressed file that inflates to more than this (default: 64GiB)",
     )  # fmt: skip
 
 
@@ -203,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             float32=args.float32,
             on_bad_value=args.on_bad_value,
             threads=args.threads,
+            max_inflate=args.max_inflate,
         )
         report(
             extract_task.run(
