@@ -109,11 +109,11 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
         None fits, or several do.
     """
     if not root.is_dir() and not _is_sqlite(root):
-        kind = (
-            "is a CSV file; give the folder it lies in" if csv_stem(root.name) is not None else "is not SQLite"
-        )
+        kind = "is a CSV file; give the folder it lies in" if csv_stem(root.name) is not None else "is not SQLite"
         raise DataError(f"{root}: {'is empty' if not root.stat().st_size else kind}")
     fitting = [preset for preset in packaged_presets() if _fits(root, tree, preset)]
+    highest = max((preset.precedence for preset in fitting), default=0)
+    fitting = [preset for preset in fitting if preset.precedence == highest]
     if len(fitting) > 1:
         raise DataError(f"{root}: looks like {listed([preset.name for preset in fitting])}; choose one with --preset")
     if not fitting:
@@ -133,7 +133,8 @@ def _fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
         try:
             path = resolve(root, relative)
             shown = sqlite_layout.shown_name(path, relative)
-            if len(sqlite_layout.sqlite_tables(path, shown, preset, wanted)) > 1:
+            held = sqlite_layout.sqlite_tables(path, shown, preset, wanted)
+            if len(held) > 1 and sqlite_layout.has_signs(path, shown, preset, held):
                 return True
         except (DataError, StorageError):
             if not root.is_dir():

@@ -33,4 +33,4 @@ def test_only_presets_of_the_package_are_shown(name: str, capsys: pytest.Capture
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 1
-    assert f"no preset is named {name!r}; there are cellprofiler_csv" in said.err
+    assert f"no preset is named {name!r}; there are {preset_names()[0]}, " in said.err
