@@ -41,7 +41,7 @@ class Source:
     path : str
         The file, relative to the source; ``.`` where the source is that file.
     format : str
-        ``csv`` or ``sqlite``.
+        ``csv``, ``sqlite`` or ``npz``.
     sqlite_table : str
         The table's name in an SQLite file, else empty.
     row_ranges : tuple of (int, int)
@@ -59,7 +59,7 @@ class Source:
     table_number: int
     table: str
     path: str
-    format: Literal["csv", "sqlite"]
+    format: Literal["csv", "sqlite", "npz"]
     sqlite_table: str = ""
     row_ranges: tuple[tuple[int, int], ...] = ()
     rows: int = -1

@@ -1,0 +1,198 @@
+"""Reading DeepProfiler's `.npz` files: one row per cell, its features, where it lies, and what is known of its image.
+
+Source: https://cytomining.github.io/DeepProfiler-handbook (the member ``features``, the dictionary ``metadata``, the
+centres of the cells, in pixels, as ``locations``).
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycytominer_transform.common.arrays import constant
+from pycytominer_transform.common.column_types import ColumnType
+from pycytominer_transform.common.conversion import arrow_type
+from pycytominer_transform.common.errors import DataError, SourceChangedError
+from pycytominer_transform.common.manifest import Source, TableSchema
+from pycytominer_transform.common.npz_file import NpyHeader, NpzFile, open_npz
+from pycytominer_transform.common.npz_metadata import Value, read_metadata
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SOURCE = "Metadata_NPZSource"
+LOCATIONS = ("Location_Center_X", "Location_Center_Y")
+
+_MOST_FEATURES = 1 << 17
+_MODEL = "Metadata_Model"
+_NO_MODEL = "DP"
+_ARROW_NAMES = {"f4": "float32", "f8": "float64"} | {
+    f"{letter}{width}": f"{name}{8 * width}" for letter, name in (("i", "int"), ("u", "uint")) for width in (1, 2, 4, 8)
+}
+
+
+@dataclass(frozen=True)
+class NpzContent:
+    """What an `.npz` file holds, by its headers and its metadata.
+
+    Attributes
+    ----------
+    rows : int
+        Its cells.
+    feature_names : list of str
+        Named after the model: ``efficientnet_1`` and so on, ``DP_1`` where no model is named.
+    locations : NpyHeader or None
+        None where it does not say where its cells lie.
+    """
+
+    rows: int
+    feature_names: list[str]
+    features: NpyHeader
+    locations: NpyHeader | None
+    metadata: dict[str, Value]
+
+
+def look_into(npz: NpzFile, name: str) -> NpzContent:
+    """Read the headers of a file's arrays, and its metadata.
+
+    Parameters
+    ----------
+    name : str
+        What `SOURCE` says of the file.
+
+    Raises
+    ------
+    DataError
+        It is damaged, its arrays do not fit each other, or it could run code.
+    """
+    metadata: dict[str, Value] = {SOURCE: name}
+    if "metadata" in npz:
+        given = read_metadata(npz.pickled("metadata"), npz.shown)
+        if SOURCE in given:
+            raise DataError(f"{npz.shown}: its metadata has a key {SOURCE!r}, which is where the file's own name goes")
+        metadata |= given
+    features = _table_header(npz, "features")
+    rows, width = features.shape if len(features.shape) == 2 else (0, 0)
+    if width > _MOST_FEATURES:
+        raise DataError(f"{npz.shown}: says it has {width} features a cell, more than {_MOST_FEATURES}")
+    locations = _table_header(npz, "locations") if "locations" in npz else None
+    if locations is not None and locations.shape != (rows, 2) and (rows or locations.bytes):
+        raise DataError(f"{npz.shown}: locations of shape {locations.shape} where there are {rows} cells")
+    model = metadata.get(_MODEL)
+    feature_names = [f"{_NO_MODEL if model in (None, '') else model}_{place}" for place in range(1, width + 1)]
+    if taken := {*metadata, *LOCATIONS} & set(feature_names) or set(metadata) & set(LOCATIONS):
+        raise DataError(f"{npz.shown}: two columns would be named {min(taken)!r}; one is from its metadata")
+    return NpzContent(rows, feature_names, features, locations, metadata)
+
+
+def read_npz(path: Path, shown: str, source: Source, schema: TableSchema, *, max_inflate: int) -> pa.Table:
+    """Read one file.
+
+    Parameters
+    ----------
+    shown : str
+        How messages and `SOURCE` call it: its path in the source, or its own name where it is the source.
+    max_inflate : int
+        Bytes that its members together may inflate to.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row per row of ``features``, final column names; columns that the file lacks are null, and so is NaN.
+
+    Raises
+    ------
+    DataError
+        It is damaged, inflates to too much, or could run code.
+    SourceChangedError
+        It has other rows than `pct-discover` found.
+    """
+    import pyarrow as pa
+
+    types: dict[str, ColumnType] = {column.source: column.type for column in schema.columns}
+    with open_npz(path, shown, max_inflate=max_inflate) as npz:
+        content = look_into(npz, shown)
+        if content.rows != source.rows:
+            raise SourceChangedError(
+                f"{shown}: {content.rows} cells where pct-discover found {source.rows}; run it again"
+            )
+        arrays = {
+            name: _constant(value, content.rows, types[name])
+            for name, value in content.metadata.items()
+            if name in types
+        }
+        arrays.update(_columns(npz, "features", content.features, content.feature_names, types))
+        if content.locations is not None and content.rows:
+            arrays.update(_columns(npz, "locations", content.locations, LOCATIONS, types))
+    columns = [
+        arrays[column.source] if column.source in arrays else pa.nulls(content.rows, arrow_type(column.type))
+        for column in schema.columns
+    ]
+    return pa.table(columns, schema=pa.schema([(column.name, arrow_type(column.type)) for column in schema.columns]))
+
+
+def _table_header(npz: NpzFile, name: str) -> NpyHeader:
+    header = npz.header(name)
+    if header.kind == "O":
+        raise DataError(f"{npz.shown}: its member {name} is a pickled object, which is refused: it may run code")
+    # An image without cells may have an array of no shape at all.
+    if len(header.shape) != 2 and 0 not in header.shape:
+        raise DataError(f"{npz.shown}: its member {name} has the shape {header.shape}, not one row per cell")
+    return header
+
+
+def _columns(
+    npz: NpzFile, member: str, header: NpyHeader, names: list[str] | tuple[str, ...], types: dict[str, ColumnType]
+) -> Iterator[tuple[str, pa.Array]]:
+    """Give the columns of an array of numbers, those that are wanted."""
+    wanted = {types[name] for name in names if name in types}
+    for kind in wanted:
+        values = _values(npz.data(member, header), header, kind)
+        rows, width = header.shape
+        for place, name in enumerate(names):
+            if types.get(name) == kind:
+                column = values[place * rows : (place + 1) * rows] if header.columns_first else values[place::width]
+                yield name, _without_nan(column, kind)
+
+
+def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> array.array[float]:
+    """Give all numbers of an array in its own order, as 32- or 64-bit floats."""
+    import pyarrow as pa
+
+    typed = pa.type_for_alias(_ARROW_NAMES[header.kind])
+    width = typed.bit_width // 8
+    if header.big_endian == (sys.byteorder == "little") and width > 1:
+        swapped = array.array({2: "H", 4: "I", 8: "Q"}[width], bytes(stored))
+        swapped.byteswap()
+        stored = bytearray(swapped.tobytes())
+    flat = pa.Array.from_buffers(typed, len(stored) // width, [None, pa.py_buffer(stored)])
+    values = array.array("f" if kind == "float32" else "d")
+    values.frombytes(flat.cast(arrow_type(kind), safe=False).buffers()[1])
+    return values
+
+
+def _without_nan(column: array.array[float], kind: ColumnType) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pa.Array.from_buffers(arrow_type(kind), len(column), [None, pa.py_buffer(column)])
+    absent = pc.is_nan(numbers)
+    return pc.if_else(absent, pa.nulls(1, numbers.type)[0], numbers) if absent.true_count else numbers
+
+
+def _constant(value: Value, rows: int, kind: ColumnType) -> pa.Array:
+    import pyarrow as pa
+
+    if value is None or value != value:
+        return pa.nulls(rows, arrow_type(kind))
+    if kind == "string":
+        return constant(value if isinstance(value, str) else repr(value), rows)
+    if kind == "int64":
+        return constant(int(value), rows)
+    return pa.Array.from_buffers(
+        pa.float64(), rows, [None, pa.py_buffer(array.array("d", [float(value)]) * rows)]
+    ).cast(arrow_type(kind))
