@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pycytominer_transform.common.column_types import ColumnType
-from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.errors import DataError, StorageError
 from pycytominer_transform.common.found import FoundSource
 from pycytominer_transform.common.manifest import Column, TableSchema
 from pycytominer_transform.common.naming import listed
@@ -87,6 +87,19 @@ def find_npz_files(root: Path, tree: Sequence[Folder]) -> list[str]:
     return sorted(map(checked_name, names))
 
 
+def any_fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
+    """Say whether a source has a file with the arrays that a preset's files are recognised by."""
+    for relative in find_npz_files(root, tree):
+        try:
+            with open_npz(root if relative == "." else root / relative, relative) as npz:
+                if all(sign.column in npz for sign in preset.signs):
+                    return True
+        except (DataError, StorageError):
+            if not root.is_dir():
+                raise
+    return False
+
+
 def read_npz_source(root: Path, relative: str, table: str, sample: NpzSample) -> FoundSource:
     """Look into one file.
 
@@ -102,9 +115,8 @@ def read_npz_source(root: Path, relative: str, table: str, sample: NpzSample) ->
         inflated = npz.inflated
     size, mark = fingerprint(path)
     sample.add(content)
-    folder = str(PurePosixPath(relative).parent)
     return FoundSource(
-        dataset=folder, table=table, path=relative, bytes=max(size, inflated), fingerprint=mark, rows=content.rows
+        dataset=shown, table=table, path=relative, bytes=max(size, inflated), fingerprint=mark, rows=content.rows
     )
 
 

@@ -58,7 +58,7 @@ def plate_file(
     path: Path, features: Matrix, locations: Matrix | None = None, metadata: Mapping[str, Any] | None = METADATA
 ) -> Path:
     """Write a good file; the metadata is pickled as the bare dictionary."""
-    members = {"features": array_of(features, width=len(features[0]) if features else 3)}
+    members = {"features": array_of(features, width=len(features[0]) if features else 2)}
     if metadata is not None:
         members["metadata"] = object_array(pickle.dumps(dict(metadata), 3))
     if locations is not None:
