@@ -10,11 +10,15 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnType = Literal["int64", "float64", "float32", "string"]
-TYPES: tuple[ColumnType, ...] = ("int64", "float64", "float32", "string")
+ColumnType = Literal["int64", "float64", "float32", "string", "bool"]
+TYPES: tuple[ColumnType, ...] = ("int64", "float64", "float32", "string", "bool")
 
 NULL_WORDS = frozenset({"", "nan", "NaN", "NA", "NULL"})
 """What stands for no value in a numeric column (design.md, "The manifest")."""
+
+YES_WORDS = frozenset({"Yes", "yes", "YES", "True", "true", "TRUE"})
+NO_WORDS = frozenset({"No", "no", "NO", "False", "false", "FALSE"})
+_TRUTHS = YES_WORDS | NO_WORDS
 
 _INT_NAME = re.compile(
     r"(?:^|_)(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+|Children_.+_Count|Count_.+|Group_.+)$"
@@ -86,12 +90,14 @@ class SampledColumn:
     exact: bool = True
     some_number: bool = False
     some_text: bool = False
+    only_truths: bool = True
 
     def see(self, text: str) -> None:
         """Take one more value into account, as text."""
         if text in NULL_WORDS:
             return
         self.seen = True
+        self.only_truths = self.only_truths and text in _TRUTHS
         self.canonical = self.canonical and _CANONICAL.match(text) is not None
         self.exact = self.exact and _fits_float(text)
         if _WHOLE.match(text) is not None or is_number(text):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pycytominer_transform.common.column_types import NULL_WORDS, ColumnType, is_number
+from pycytominer_transform.common.column_types import NO_WORDS, NULL_WORDS, YES_WORDS, ColumnType, is_number
 from pycytominer_transform.common.errors import BadValueError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class BadValues:
             Such values are to be refused.
         """
         if self.on_bad_value == "fail":
-            wanted = "a whole number" if kind == "int64" else "a number"
+            wanted = {"int64": "a whole number", "bool": "yes or no"}.get(kind, "a number")
             raise BadValueError(
                 f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null"
             )
@@ -80,6 +80,8 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
     """
     if text in _NULLS:
         return None
+    if kind == "bool":
+        return _truth_of(text)
     if not is_number(text):
         raise ValueError(text)
     if kind != "int64":
@@ -95,7 +97,15 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
     return whole
 
 
-def convert_texts(texts: list[str | None], kind: ColumnType, column: str, where: str, bad: BadValues) -> pa.Array:
+def _truth_of(text: str) -> bool:
+    if text not in YES_WORDS | NO_WORDS:
+        raise ValueError(text)
+    return text in YES_WORDS
+
+
+def convert_texts(
+    texts: list[str | None], kind: ColumnType, column: str, where: str, bad: BadValues, first_row: int = 2
+) -> pa.Array:
     """Convert a column of texts value by value.
 
     Parameters
@@ -106,7 +116,7 @@ def convert_texts(texts: list[str | None], kind: ColumnType, column: str, where:
     import pyarrow as pa
 
     values: list[int | float | None] = []
-    for row, text in enumerate(texts, start=2):
+    for row, text in enumerate(texts, start=first_row):
         try:
             values.append(None if text is None else number_of(text, kind))
         except (ValueError, OverflowError):
@@ -119,4 +129,5 @@ def arrow_type(kind: ColumnType) -> pa.DataType:
     """Give the Arrow type of a column type."""
     import pyarrow as pa
 
-    return {"int64": pa.int64(), "float64": pa.float64(), "float32": pa.float32(), "string": pa.string()}[kind]
+    types = {"int64": pa.int64(), "float64": pa.float64(), "float32": pa.float32(), "string": pa.string()}
+    return pa.bool_() if kind == "bool" else types[kind]

@@ -29,11 +29,14 @@ class CsvHead:
         The first whole rows of values.
     delimiter : str
         What is between its fields, a comma or a semicolon.
+    labels : tuple of str
+        What stands above each column's name, where the file has two header rows.
     """
 
     header: tuple[str, ...]
     sample: list[list[str]]
     delimiter: str = ","
+    labels: tuple[str, ...] = ()
 
     @property
     def has_rows(self) -> bool:
@@ -41,7 +44,9 @@ class CsvHead:
         return bool(self.sample)
 
 
-def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collection[str] = ()) -> CsvHead:
+def read_head(
+    path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collection[str] = (), header_rows: int = 1
+) -> CsvHead:
     """Read a CSV file's header and first rows.
 
     Parameters
@@ -54,6 +59,8 @@ def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collect
         Bytes to read; more where they do not hold the first row.
     known : collection of str
         Names that the header should hold, to decide what is between its fields.
+    header_rows : int
+        2 where a row of labels stands above that of the column names.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collect
         with open_csv(path, shown) as file:
             block = file.read(size)
             delimiter = delimiter_of(block, known)
-            while (head := _parse(block, delimiter, is_all=len(block) < size, shown=shown)) is None:
+            while (head := _parse(block, delimiter, header_rows, is_all=len(block) < size, shown=shown)) is None:
                 size *= 8
                 if size > _MOST_BYTES:
                     raise BadDatasetError(
@@ -79,7 +86,8 @@ def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collect
         raise BadDatasetError(str(error)) from error
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
-    twice = sorted({name for name in head.header if head.header.count(name) > 1}) if _has_twins(head.header) else []
+    names = head.header if header_rows == 1 else tuple(map("/".join, zip(head.labels, head.header, strict=False)))
+    twice = sorted({name for name in names if names.count(name) > 1}) if _has_twins(names) else []
     if twice:
         raise BadDatasetError(f"{shown}: the header names a column twice: {listed(twice)}")
     return head
@@ -89,7 +97,7 @@ def _has_twins(header: tuple[str, ...]) -> bool:
     return len(set(header)) < len(header)
 
 
-def _parse(block: bytes, delimiter: str, *, is_all: bool, shown: str) -> CsvHead | None:
+def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, shown: str) -> CsvHead | None:
     """Parse the first bytes; None where they end before the first row of values does."""
     if b"\0" in block:
         raise BadDatasetError(f"{shown}: holds NUL bytes; it is damaged or not a CSV file")
@@ -106,8 +114,9 @@ def _parse(block: bytes, delimiter: str, *, is_all: bool, shown: str) -> CsvHead
     if not is_all:
         # The last row may go on behind the block.
         rows = rows[:-1]
-        if len(rows) < 2:
+        if len(rows) < header_rows + 1:
             return None
-    if not rows:
+    if len(rows) < header_rows:
         return CsvHead((), [], delimiter)
-    return CsvHead(tuple(rows[0]), rows[1:], delimiter)
+    labels = tuple(rows[0]) if header_rows > 1 else ()
+    return CsvHead(tuple(rows[header_rows - 1]), rows[header_rows:], delimiter, labels)

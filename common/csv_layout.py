@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pycytominer_transform.common.csv_combined import CombinedTable
 from pycytominer_transform.common.csv_files import csv_stem, inflated_size, open_csv
 from pycytominer_transform.common.csv_head import FIRST_BYTES, CsvHead, read_head
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
@@ -27,6 +29,10 @@ class CsvDataset:
     name: str
     files: dict[str, str] = field(default_factory=dict)
 
+    def shown(self, table: str) -> str:
+        """Say how messages call a table's file."""
+        return self.name if self.files[table] == "." else self.files[table]
+
 
 def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> list[CsvDataset]:
     """Find the export folders of a tree: those that hold a file of at least one table.
@@ -42,17 +48,90 @@ def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: S
         dataset = CsvDataset(folder.relative)
         for name in folder.files:
             stem = csv_stem(name)
-            table = preset.table_of(stem, wanted) if stem is not None else None
-            if table is None:
-                continue
-            if table in dataset.files:
-                raise BadDatasetError(
-                    f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}"
-                )
-            dataset.files[table] = checked_name(folder.path_of(name))
+            for table in preset.tables_of(stem, wanted) if stem is not None else ():
+                if table in dataset.files:
+                    raise BadDatasetError(
+                        f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}"
+                    )
+                dataset.files[table] = checked_name(folder.path_of(name))
         if any(table in dataset.files for table in compartments):
             datasets.append(dataset)
     return datasets
+
+
+def only_labelled(root: Path, datasets: Sequence[CsvDataset], preset: Preset) -> None:
+    """Take from the datasets of combined files the tables that stand above none of their columns.
+
+    A file that cannot be read is left as it is, so that it is reported when it is looked at.
+    """
+    for dataset in datasets:
+        for table in [table for table in dataset.files if table != preset.image]:
+            with suppress(BadDatasetError):
+                labels = _combined_head(root, dataset, table, preset).labels
+                if labels and table not in map(str.lower, labels):
+                    del dataset.files[table]
+
+
+def combined_table(table: str, preset: Preset) -> CombinedTable | None:
+    """Say how a table lies within combined files; None where it has files of its own."""
+    if preset.header_rows == 1 or table == preset.image:
+        return None
+    return CombinedTable(table, preset.image, preset.object_number_of(table_prefix(table)))
+
+
+def _combined_head(root: Path, dataset: CsvDataset, table: str, preset: Preset) -> CsvHead:
+    known = [table_prefix(name) for name in (preset.image, *preset.compartments)]
+    path = root / dataset.files[table]
+    return read_head(path, dataset.shown(table), known=known, header_rows=preset.header_rows)
+
+
+def find_single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> tuple[list[CsvDataset], list[str]]:
+    """Find the files of a preset whose files have one table each: those whose header has its signs.
+
+    Returns
+    -------
+    list of CsvDataset
+        One for each such file, named after it, sorted by name. A file that cannot be read is among them, so that it is
+        reported when it is looked at.
+    list of str
+        The CSV files that lack the signs.
+    """
+    datasets, others = [], []
+    for dataset in _single_tables(root, folders, preset):
+        try:
+            fits = _has_signs(root, dataset, preset)
+        except BadDatasetError:
+            fits = True
+        if fits:
+            datasets.append(dataset)
+        else:
+            others.append(dataset.name)
+    return datasets, others
+
+
+def any_single_table(root: Path, folders: Sequence[Folder], preset: Preset) -> bool:
+    """Say whether there is a file whose header has the signs of a preset."""
+    for dataset in _single_tables(root, folders, preset):
+        try:
+            if _has_signs(root, dataset, preset):
+                return True
+        except BadDatasetError:
+            continue
+    return False
+
+
+def _single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> list[CsvDataset]:
+    table = preset.compartments[0]
+    if not root.is_dir():
+        return [CsvDataset(checked_name(root.name), {table: "."})] if csv_stem(root.name) is not None else []
+    names = [folder.path_of(name) for folder in folders for name in folder.files if csv_stem(name) is not None]
+    return [CsvDataset(name, {table: name}) for name in sorted(map(checked_name, names))]
+
+
+def _has_signs(root: Path, dataset: CsvDataset, preset: Preset) -> bool:
+    table = preset.compartments[0]
+    head = read_head(root / dataset.files[table], dataset.shown(table), known=_keys(table, preset))
+    return all(sign.is_among(dict.fromkeys(head.header, "text")) for sign in preset.signs)
 
 
 def read_csv_dataset(
@@ -81,25 +160,39 @@ def read_csv_dataset(
     found = []
     for table in tables:
         path = root / dataset.files[table]
-        most = _IMAGE_BYTES if table == preset.image else FIRST_BYTES
-        heads[table] = read_head(path, dataset.files[table], size=most, known=_keys(table, preset))
+        heads[table], has_rows = _head_of(root, dataset, table, preset)
         size, mark = fingerprint(path)
         _check_keys(heads[table], table, preset, dataset)
+        sharing = [other for other in tables if dataset.files[other] == dataset.files[table]]
         found.append(
             FoundSource(
-                dataset=dataset.name, table=table, path=dataset.files[table], bytes=size, fingerprint=mark,
-                rows=-1 if heads[table].has_rows else 0,
+                dataset=dataset.name, table=table, path=dataset.files[table], bytes=size // len(sharing),
+                fingerprint=mark, rows=-1 if has_rows else 0,
             )
         )  # fmt: skip
     for table in tables:
-        _check_emptiness(root, dataset, preset, heads, table)
+        # The first rows of a combined file need not show every table's objects.
+        if found[tables.index(table)].rows == 0:
+            _check_emptiness(root, dataset, preset, heads, table)
     for table in tables:
         sample(table).add(heads[table].header, heads[table].sample)
     return found
 
 
+def _head_of(root: Path, dataset: CsvDataset, table: str, preset: Preset) -> tuple[CsvHead, bool]:
+    """Give the beginning of a table, and whether its file has rows."""
+    if (combined := combined_table(table, preset)) is not None:
+        whole = _combined_head(root, dataset, table, preset)
+        return combined.head(whole), whole.has_rows
+    most = _IMAGE_BYTES if table == preset.image else FIRST_BYTES
+    head = read_head(root / dataset.files[table], dataset.shown(table), size=most, known=_keys(table, preset))
+    return head, head.has_rows
+
+
 def prefix_of(datasets: Sequence[CsvDataset], table: str, preset: Preset) -> str:
     """Write a table's name with a capital; a compartment of the user's own as its file writes it (``PH3``)."""
+    if preset.column_names == "kept":
+        return ""
     if table not in (preset.image, *preset.compartments):
         for dataset in datasets:
             stem = csv_stem(PurePosixPath(dataset.files.get(table, "")).name) or ""
@@ -114,6 +207,8 @@ def part_bytes(root: Path, source: FoundSource) -> int:
 
 
 def _keys(table: str, preset: Preset) -> list[str]:
+    if preset.is_single_table:
+        return [sign.column for sign in preset.signs]
     keys = [preset.image_number]
     if table != preset.image:
         keys.append(preset.object_number_of(table_prefix(table)))
@@ -121,10 +216,10 @@ def _keys(table: str, preset: Preset) -> list[str]:
 
 
 def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) -> None:
-    keys = _keys(table, preset)
+    keys = [] if preset.is_single_table else _keys(table, preset)
     if head.header and (missing := [key for key in keys if key not in head.header]):
         raise BadDatasetError(
-            f"{dataset.files[table]}: no column {listed(missing)} in the header; is it a {table} table?"
+            f"{dataset.shown(table)}: no column {listed(missing)} in the header; is it a {table} table?"
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
+from pycytominer_transform.common.column_types import NO_WORDS, YES_WORDS, is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
+from pycytominer_transform.common.csv_combined import HEADER_ROWS, CombinedColumns, CombinedTable
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE, ByteChecks, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 1 << 24
+_HEADER_BYTES = 1 << 20
 
 
 @dataclass
@@ -30,6 +32,7 @@ class _CsvFile:
     max_inflate: int
     delimiter: str = ","
     newlines: bool = True
+    columns: CombinedColumns = field(default_factory=CombinedColumns)
 
     def open(self, checks: ByteChecks | None = None) -> BinaryIO:
         """Open it, inflated where it is gzipped."""
@@ -45,15 +48,24 @@ class CsvReader:
         The columns to give, in this order; those that a file lacks are null.
     max_inflate : int
         Bytes that a gzipped file may inflate to.
+    empty_text : {'kept', 'null'}
+        What an empty field is in a column of text.
+    combined : CombinedTable, optional
+        How the table lies within files that hold several.
     """
 
-    def __init__(self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE) -> None:
+    def __init__(
+        self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE,
+        empty_text: Literal["kept", "null"] = "kept", combined: CombinedTable | None = None,
+    ) -> None:  # fmt: skip
         import pyarrow as pa
         import pyarrow.csv
 
         self._csv = pa.csv
         self.schema = schema
         self._max_inflate = max_inflate
+        self._combined = combined
+        self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12.
@@ -99,7 +111,9 @@ class CsvReader:
             if error.errno is None or isinstance(error, DataError):
                 raise
             raise describe_os_error(error, f"read {path}") from error
-        return table.rename_columns(self._names)
+        if self._combined is not None:
+            table = self._combined.only_objects(table, file.columns.own, shown)
+        return self._without_empty(table).rename_columns(self._names)
 
     def _with_metadata(self, table: pa.Table, shown: str, bad: BadValues) -> pa.Table:
         """Make numbers of the metadata that are to be numbers."""
@@ -109,12 +123,25 @@ class CsvReader:
             table = table.set_column(place, column.source, array)
         return table
 
+    def _without_empty(self, table: pa.Table) -> pa.Table:
+        """Make empty texts null where they are to be."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for name in self._may_be_empty:
+            texts = table[name]
+            filled = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+            table = table.set_column(table.column_names.index(name), name, filled)
+        return table
+
     def _options(self, types: dict[str, pa.DataType]) -> pa.csv.ConvertOptions:
         return self._csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
             include_missing_columns=True,
             null_values=csv_null_words(),
+            true_values=sorted(YES_WORDS),
+            false_values=sorted(NO_WORDS),
             strings_can_be_null=False,
         )
 
@@ -122,7 +149,8 @@ class CsvReader:
         """Read a plain file; None where there is nothing in it."""
         checks = ByteChecks(file.shown)
         with file.path.open("rb", buffering=0) as stream:
-            block = first = stream.read(_BLOCK_BYTES)
+            block = stream.read(_BLOCK_BYTES)
+            first = block[:_HEADER_BYTES]
             while block:
                 checks.see(block)
                 block = stream.read(_BLOCK_BYTES)
@@ -130,7 +158,7 @@ class CsvReader:
             return None
         checks.check_end()
         file.newlines = checks.quotes
-        file.delimiter = delimiter_of(first, self._types)
+        self._look_at_header(file, first)
         return self._parse(file.path, file, self._convert)
 
     def _read_packed(self, file: _CsvFile) -> pa.Table | None:
@@ -140,16 +168,30 @@ class CsvReader:
             first = _peek(stream)
             if not first:
                 return None
-            file.delimiter = delimiter_of(first, self._types)
+            self._look_at_header(file, first)
             table = self._parse(stream, file, self._convert)
         checks.check_end()
         return table
+
+    def _look_at_header(self, file: _CsvFile, first: bytes) -> None:
+        """Find out what is between a file's fields, and in a combined one where this table's columns are."""
+        if self._combined is None:
+            file.delimiter = delimiter_of(first, self._types)
+            return
+        labels = (self.schema.prefix, self._combined.table, self._combined.image.capitalize())
+        file.delimiter = delimiter_of(first, labels)
+        file.columns = self._combined.columns(first, file.delimiter)
 
     def _parse(self, source: Path | BinaryIO, file: _CsvFile, convert: pa.csv.ConvertOptions) -> pa.Table:
         # Files are read many at a time, each by one thread: that costs less than many threads on each.
         return self._csv.read_csv(
             source,
-            read_options=self._csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            read_options=self._csv.ReadOptions(
+                use_threads=False,
+                block_size=_BLOCK_BYTES,
+                column_names=list(file.columns.names) or None,
+                skip_rows_after_names=HEADER_ROWS if file.columns.names else 0,
+            ),
             parse_options=self._csv.ParseOptions(newlines_in_values=file.newlines, delimiter=file.delimiter),
             convert_options=convert,
         )
@@ -171,7 +213,8 @@ class CsvReader:
                 array = _metadata_numbers(array, column, shown, bad)
             elif column.type != "string":
                 where = f"{shown}, row {{row}}"
-                array = convert_texts(array.to_pylist(), column.type, column.source, where, bad)
+                first_row = HEADER_ROWS + 1 if self._combined else 2
+                array = convert_texts(array.to_pylist(), column.type, column.source, where, bad, first_row)
             columns.append(array)
         return pa.table(columns, names=texts.column_names)
 

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pycytominer_transform.common import csv_layout, sqlite_layout
+from pycytominer_transform.common import csv_layout, npz_layout, sqlite_layout
 from pycytominer_transform.common.csv_files import csv_stem
 from pycytominer_transform.common.errors import BadDatasetError, DataError, SourceNotFoundError, StorageError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
 from pycytominer_transform.common.naming import TABLE_NUMBER, listed, table_prefix
-from pycytominer_transform.common.preset import Preset, load_preset, packaged_presets
+from pycytominer_transform.common.npz_file import SUFFIX as NPZ_SUFFIX
+from pycytominer_transform.common.preset import FORMATS, Preset, load_preset, packaged_presets
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.sqlite_files import MAGIC, SUFFIXES
 from pycytominer_transform.common.tree import Folder, checked_name, walk
@@ -56,12 +57,14 @@ class _Looked:
     """What looking at all datasets gave."""
 
     parts: list[list[FoundSource]] = field(default_factory=list)
-    samples: dict[str, TableSample] = field(default_factory=dict)
+    samples: dict[str, TableSample | npz_layout.NpzSample] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
 
     def sample(self, table: str) -> TableSample:
-        return self.samples.setdefault(table, TableSample(table))
+        found = self.samples.setdefault(table, TableSample(table))
+        assert isinstance(found, TableSample)
+        return found
 
 
 def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, list[str]]:
@@ -87,13 +90,13 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     tree = walk(root) if root.is_dir() else [Folder(".", ())]
     preset = load_preset(options.preset) if options.preset else recognise(root, tree)
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
-    look = _look_at_csv if preset.format == "csv" else _look_at_sqlite
+    look = {"csv": _look_at_csv, "sqlite": _look_at_sqlite, "npz": _look_at_npz}[preset.format]
     looked, prefixes = look(root, tree, preset, options)
     manifest = Manifest(
         source=str(root),
         preset=preset,
         tables=_decide_schemas(looked, prefixes, preset, options),
-        sources=tuple(_number_parts(looked)),
+        sources=tuple(_number_parts(looked, preset)),
         parts_total=len(looked.parts),
         datasets_total=len(looked.datasets),
     )
@@ -109,11 +112,11 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
         None fits, or several do.
     """
     if not root.is_dir() and not _is_sqlite(root):
+        if fitting := [preset for preset in packaged_presets() if preset.is_single_table and _fits(root, tree, preset)]:
+            return fitting[0]
         kind = "is a CSV file; give the folder it lies in" if csv_stem(root.name) is not None else "is not SQLite"
         raise DataError(f"{root}: {'is empty' if not root.stat().st_size else kind}")
-    fitting = [preset for preset in packaged_presets() if _fits(root, tree, preset)]
-    highest = max((preset.precedence for preset in fitting), default=0)
-    fitting = [preset for preset in fitting if preset.precedence == highest]
+    fitting = [preset for kind in FORMATS for preset in _fitting_of_format(root, tree, kind)]
     if len(fitting) > 1:
         raise DataError(f"{root}: looks like {listed([preset.name for preset in fitting])}; choose one with --preset")
     if not fitting:
@@ -125,7 +128,21 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
     return fitting[0]
 
 
+def _fitting_of_format(root: Path, tree: Sequence[Folder], kind: str) -> list[Preset]:
+    """List the presets of the highest precedence that fit; those of a lower one are not even looked at then."""
+    presets = [preset for preset in packaged_presets() if preset.format == kind]
+    for precedence in sorted({preset.precedence for preset in presets}, reverse=True):
+        fitting = [preset for preset in presets if preset.precedence == precedence and _fits(root, tree, preset)]
+        if fitting:
+            return fitting
+    return []
+
+
 def _fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
+    if preset.format == "npz":
+        return npz_layout.any_fits(root, tree, preset)
+    if preset.format == "csv" and preset.is_single_table:
+        return csv_layout.any_single_table(root, tree, preset)
     if preset.format == "csv":
         return root.is_dir() and bool(csv_layout.find_csv_datasets(tree, preset, preset.compartments))
     wanted = [preset.image, *preset.compartments]
@@ -146,9 +163,18 @@ def _look_at_csv(
     root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
 ) -> tuple[_Looked, Callable[[str], str]]:
     compartments = options.compartments or preset.compartments
-    datasets = csv_layout.find_csv_datasets(tree, preset, compartments)
+    if preset.is_single_table:
+        datasets, others = csv_layout.find_single_tables(root, tree, preset)
+        if others and datasets:
+            logger.warning("passed over %s of another kind: %s", count(len(others), "CSV file"), listed(others))
+    else:
+        datasets = csv_layout.find_csv_datasets(tree, preset, compartments)
+        if preset.header_rows > 1:
+            csv_layout.only_labelled(root, datasets, preset)
     if not datasets:
-        raise DataError(f"{root}: no CSV file is named after a table {listed([*compartments])}")
+        wanted = "has the columns" if preset.is_single_table else "is named after a table"
+        names = [sign.column for sign in preset.signs] if preset.is_single_table else [*compartments]
+        raise DataError(f"{root}: no CSV file {wanted} {listed(names)}")
     tables = _tables_there(preset, options, [set(dataset.files) for dataset in datasets])
     looked = _Looked()
     filled = options.part_size
@@ -190,6 +216,31 @@ def _look_at_sqlite(
     return looked, table_prefix
 
 
+def _look_at_npz(
+    root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
+) -> tuple[_Looked, Callable[[str], str]]:
+    table = preset.compartments[0]
+    if any(name != table for name in options.compartments):
+        raise DataError(f"there are no compartments in .npz files, only the table {table}; leave out --compartments")
+    files = npz_layout.find_npz_files(root, tree)
+    if not files:
+        raise DataError(f"{root}: no file in it has a name that ends in {NPZ_SUFFIX}")
+    looked = _Looked()
+    looked.samples[table] = sample = npz_layout.NpzSample(table)
+    filled = options.part_size
+    for number, relative in enumerate(files, start=1):
+        progress("looking at files", number, len(files))
+        with _bad_dataset(looked, options, len(files)):
+            found = npz_layout.read_npz_source(root, relative, table, sample)
+            if filled >= options.part_size:
+                looked.parts.append([])
+                filled = 0
+            looked.parts[-1].append(found)
+            looked.datasets.append(found.dataset)
+            filled += found.bytes
+    return looked, lambda _: ""
+
+
 def _tables_there(preset: Preset, options: DiscoverOptions, held: Sequence[set[str]]) -> list[str]:
     """List the tables that any dataset has, which all must have then; the image table first.
 
@@ -205,7 +256,7 @@ def _tables_there(preset: Preset, options: DiscoverOptions, held: Sequence[set[s
     if not compartments:
         raise DataError(f"no dataset has a table {listed(preset.compartments)}")
     for name in (preset.image, *preset.compartments):
-        if name not in there and (name == preset.image or not options.compartments):
+        if name and name not in there and (name == preset.image or not options.compartments):
             logger.warning("no dataset has a table %s; the profiles will be without its columns", name)
     return [*([preset.image] if preset.image in there else []), *compartments]
 
@@ -256,14 +307,14 @@ def _same_table_number_type(schemas: Sequence[TableSchema]) -> tuple[TableSchema
     )
 
 
-def _number_parts(looked: _Looked) -> Iterable[Source]:
+def _number_parts(looked: _Looked, preset: Preset) -> Iterable[Source]:
     number_of = {name: number for number, name in enumerate(looked.datasets, start=1)}
     for part, sources in enumerate(looked.parts, start=1):
         for found in sources:
             yield Source(
                 part=part,
                 table_number=number_of[found.dataset],
-                format="sqlite" if found.sqlite_table else "csv",
+                format=preset.format,
                 **asdict(found) | {"row_ranges": found.row_ranges},
             )
 

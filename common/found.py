@@ -105,6 +105,12 @@ class TableSample:
             bare = name.removeprefix(f"{prefix}_")
             if name in preset.unprefixed and bare not in kept:
                 named[name] = bare
+        for name in filter(preset.is_whole, kept):
+            if self.columns[name].whole and not self.columns[name].some_text:
+                self.fix(name, "int64")
+        for name in filter(preset.is_yes_or_no, kept):
+            if self.columns[name].only_truths:
+                self.fix(name, "bool")
         for name in filter(preset.is_text, kept):
             self.fix(name, "string")
         columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common.arrays import constant, empty_table
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
+from pycytominer_transform.common.csv_layout import combined_table
 from pycytominer_transform.common.csv_reader import CsvReader
 from pycytominer_transform.common.discovery import resolve
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
 from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema
 from pycytominer_transform.common.naming import DATASET
+from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import fingerprint
 
@@ -60,11 +62,18 @@ class PartReader:
             raise SourceNotFoundError(f"the source {self._root} is not there; --source says where it lies now")
         self._on_bad_value = on_bad_value
         self._threads = threads
+        self._max_inflate = max_inflate
         self._csv_readers: dict[str, CsvReader] = {}
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
         if manifest.preset.format == "csv":
             self._csv_readers = {
-                schema.table: CsvReader(schema, max_inflate=max_inflate) for schema in manifest.tables
+                schema.table: CsvReader(
+                    schema,
+                    max_inflate=max_inflate,
+                    empty_text=manifest.preset.empty_text,
+                    combined=combined_table(schema.table, manifest.preset),
+                )
+                for schema in manifest.tables
             }
 
     def parts(self, numbers: Sequence[int]) -> Iterator[PartTables]:
@@ -118,6 +127,8 @@ class PartReader:
         schema = self._manifest.schema_of(source.table)
         if source.format == "csv":
             table = self._csv_readers[source.table].read(path, shown, bad)
+        elif source.format == "npz":
+            table = read_npz(path, shown, source, schema, max_inflate=self._max_inflate)
         else:
             table = read_sqlite(path, shown, source, schema, bad)
         self._check_unchanged(path, shown, source)

@@ -14,7 +14,9 @@ from pycytominer_transform.common.naming import table_prefix
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
-FORMATS = ("csv", "sqlite")
+ANY_NAME = "*"
+FORMATS = ("csv", "sqlite", "npz")
+_CHOICES = {"format": FORMATS, "column_names": ("prefixed", "kept"), "empty_text": ("kept", "null")}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Preset:
     """What a kind of source looks like: its tables, its identifying columns, how the tables join.
 
     Column patterns may hold ``{table}``, ``{parent}``, ``{compartment}`` and ``{anchor}``, which stand for tables'
-    names with a capital; ``table_name`` may hold ``{table}``, matched in any letter case.
+    names with a capital; ``table_name`` may hold ``{table}``, matched in any letter case. With the ``table_name`` ``*``
+    every file that has the signs is a dataset of its own with one table, and nothing is joined: there is one
+    compartment and no table of images.
 
     Attributes
     ----------
@@ -70,12 +74,22 @@ class Preset:
     unprefixed : tuple of str
         Columns that are named without their table's name (``Image_Metadata_Well`` -> ``Metadata_Well``), where that
         name is free.
+    column_names : {'prefixed', 'kept'}
+        Whether columns are named after their table, or keep the names they have.
+    whole_numbers : tuple of str
+        Columns that are whole numbers, as globs, where no value in the sample is otherwise.
+    yes_or_no : tuple of str
+        Columns that say yes or no, as globs, where no value in the sample is otherwise.
+    empty_text : {'kept', 'null'}
+        What an empty field is in a column of text.
+    header_rows : int
+        2 where the CSV file named ``table_name`` holds all compartments, a row above the names saying whose each is.
     """
 
     version: int = PRESET_VERSION
     name: str
     title: str
-    format: Literal["csv", "sqlite"]
+    format: Literal["csv", "sqlite", "npz"]
     table_name: str = "{table}"
     image: str = "image"
     compartments: tuple[str, ...]
@@ -90,6 +104,16 @@ class Preset:
     recognised_by: tuple[str, ...] = ()
     precedence: int = 0
     unprefixed: tuple[str, ...] = ()
+    column_names: Literal["prefixed", "kept"] = "prefixed"
+    whole_numbers: tuple[str, ...] = ()
+    yes_or_no: tuple[str, ...] = ()
+    empty_text: Literal["kept", "null"] = "kept"
+    header_rows: int = 1
+
+    @property
+    def is_single_table(self) -> bool:
+        """Whether every file is a dataset with one table of rows, so that there is nothing to join."""
+        return self.table_name == ANY_NAME
 
     @property
     def signs(self) -> list[Sign]:
@@ -107,6 +131,15 @@ class Preset:
             if re.fullmatch(pattern, name, re.IGNORECASE):
                 return table
         return None
+
+    def tables_of(self, name: str, tables: Sequence[str]) -> list[str]:
+        """List the tables that a CSV file's stem stands for: one, or all compartments where files are combined."""
+        if self.header_rows == 1:
+            table = self.table_of(name, tables)
+            return [] if table is None else [table]
+        if name.lower() == self.image.lower():
+            return [self.image]
+        return [table for table in tables if table != self.image] if name.lower() == self.table_name.lower() else []
 
     def object_number_of(self, prefix: str) -> str:
         """Name the source column that numbers the objects of a table."""
@@ -135,6 +168,14 @@ class Preset:
     def is_image_column(self, column: str) -> bool:
         """Say whether a source column of the image table goes beside every cell by default."""
         return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.image_columns)
+
+    def is_whole(self, column: str) -> bool:
+        """Say whether a source column is to be whole numbers."""
+        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.whole_numbers)
+
+    def is_yes_or_no(self, column: str) -> bool:
+        """Say whether a source column is to say yes or no."""
+        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.yes_or_no)
 
     def is_text(self, column: str) -> bool:
         """Say whether a source column is text whatever its values look like."""
@@ -214,12 +255,17 @@ def preset_from_keys(keys: dict[str, Any], where: str) -> Preset:
 
 def _check_values(checked: dict[str, Any], where: str) -> None:
     """Check the values of a preset's keys that may not hold just any text."""
-    if checked["format"] not in FORMATS:
-        raise UsageError(f"{where}: format is {checked['format']!r}; it may be {' or '.join(FORMATS)}")
     if checked.get("version", PRESET_VERSION) != PRESET_VERSION:
         raise UsageError(f"{where}: preset version {checked['version']}; this program knows version {PRESET_VERSION}")
-    if "{table}" not in checked.get("table_name", "{table}"):
-        raise UsageError(f"{where}: 'table_name' must hold {{table}}")
+    for key, allowed in _CHOICES.items():
+        if checked.get(key, allowed[0]) not in allowed:
+            raise UsageError(f"{where}: {key} is {checked[key]!r}; it may be {' or '.join(allowed)}")
+    if checked.get("table_name") == ANY_NAME:
+        _check_single_table(checked, where)
+    elif checked.get("header_rows", 1) not in (1, 2):
+        raise UsageError(f"{where}: header_rows is {checked['header_rows']}; it may be 1 or 2")
+    elif checked.get("header_rows", 1) == 1 and "{table}" not in checked.get("table_name", "{table}"):
+        raise UsageError(f"{where}: 'table_name' must hold {{table}}, or be {ANY_NAME!r}")
     tables = [checked.get("image", "image"), *checked["compartments"]]
     for text in checked.get("recognised_by", ()):
         sign = Sign.read(text)
@@ -228,6 +274,17 @@ def _check_values(checked: dict[str, Any], where: str) -> None:
                 f"{where}: 'recognised_by' holds {text!r}; write TABLE.COLUMN or TABLE.COLUMN{_TEXT_SIGN}, where TABLE "
                 f"may be {', '.join(tables)}"
             )
+
+
+def _check_single_table(checked: dict[str, Any], where: str) -> None:
+    """Check the keys of a preset whose files have one table each."""
+    if len(checked["compartments"]) != 1 or checked.get("image", "image"):
+        raise UsageError(
+            f"{where}: with 'table_name' {ANY_NAME!r} there is one table: 'compartments' must name one, and 'image' be "
+            "empty"
+        )
+    if not checked.get("recognised_by"):
+        raise UsageError(f"{where}: with 'table_name' {ANY_NAME!r} 'recognised_by' must name a column of all files")
 
 
 def _packaged_folder() -> Path:

@@ -153,7 +153,8 @@ def _output_columns(manifest: Manifest, anchor: str, image_columns: str) -> tupl
         if schema is None:
             continue
         for column in (*schema.columns, *manifest.own_columns(schema)):
-            if column.name == DATASET and not manifest.has_many_datasets:
+            # Where nothing else says where a row comes from, its file does.
+            if column.name == DATASET and not (manifest.has_many_datasets or manifest.preset.is_single_table):
                 continue
             # A number of its own, such as Metadata_ObjectNumber of cells, is what the anchor's parent column holds.
             if table != anchor and column.name in (*KEY_NAMES, OBJECT_NUMBER):
