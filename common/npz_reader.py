@@ -149,19 +149,24 @@ def _columns(
     npz: NpzFile, member: str, header: NpyHeader, names: list[str] | tuple[str, ...], types: dict[str, ColumnType]
 ) -> Iterator[tuple[str, pa.Array]]:
     """Give the columns of an array of numbers, those that are wanted."""
+    import pyarrow as pa
+
     wanted = {types[name] for name in names if name in types}
     for kind in wanted:
-        values = _values(npz.data(member, header), header, kind)
+        values, has_nan = _values(npz.data(member, header), header, kind)
+        arrow = arrow_type(kind)
         rows, width = header.shape
         for place, name in enumerate(names):
             if types.get(name) == kind:
                 column = values[place * rows : (place + 1) * rows] if header.columns_first else values[place::width]
-                yield name, _without_nan(column, kind)
+                numbers = pa.Array.from_buffers(arrow, rows, [None, pa.py_buffer(column)])
+                yield name, _without_nan(numbers) if has_nan else numbers
 
 
-def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> array.array[float]:
-    """Give all numbers of an array in its own order, as 32- or 64-bit floats."""
+def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> tuple[array.array[float], bool]:
+    """Give all numbers of an array in its own order, as 32- or 64-bit floats, and whether NaN is among them."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     typed = pa.type_for_alias(_ARROW_NAMES[header.kind])
     width = typed.bit_width // 8
@@ -170,16 +175,16 @@ def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> array.arr
         swapped.byteswap()
         stored = bytearray(swapped.tobytes())
     flat = pa.Array.from_buffers(typed, len(stored) // width, [None, pa.py_buffer(stored)])
+    numbers = flat.cast(arrow_type(kind), safe=False)
     values = array.array("f" if kind == "float32" else "d")
-    values.frombytes(flat.cast(arrow_type(kind), safe=False).buffers()[1])
-    return values
+    values.frombytes(numbers.buffers()[1])
+    return values, pc.is_nan(numbers).true_count > 0
 
 
-def _without_nan(column: array.array[float], kind: ColumnType) -> pa.Array:
+def _without_nan(numbers: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    numbers = pa.Array.from_buffers(arrow_type(kind), len(column), [None, pa.py_buffer(column)])
     absent = pc.is_nan(numbers)
     return pc.if_else(absent, pa.nulls(1, numbers.type)[0], numbers) if absent.true_count else numbers
 
