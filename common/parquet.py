@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import part_name
 from pycytominer_transform.common.profiles import ProfilesReader
 from pycytominer_transform.common.provenance import new_step, steps_to_json
@@ -132,4 +133,7 @@ def _parquet_writer(sink: BinaryIO, schema: pa.Schema, compression: str) -> pq.P
 
     # Measurements hardly ever repeat: a dictionary of them costs time and saves nothing.
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return pq.ParquetWriter(sink, schema, compression=compression, use_dictionary=texts, write_statistics=True)
+    try:
+        return pq.ParquetWriter(sink, schema, compression=compression, use_dictionary=texts, write_statistics=True)
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(f"Parquet has no form for this table: {error}; leave that column out") from error
