@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -26,10 +27,20 @@ def csv_null_words() -> list[str]:
 
 @dataclass
 class BadValues:
-    """What became of texts in number columns: refused at the first, or made null and counted per column."""
+    """What became of texts in number columns: refused at the first, or made null and counted per column.
+
+    Attributes
+    ----------
+    counts : dict
+        How many bad values were made null, by the source column's name.
+    words : dict
+        How many words for no value (``nan``, ``NULL``, an empty text) became null, by the column's final name; of
+        SQLite only, where such words are odd.
+    """
 
     on_bad_value: OnBadValue
     counts: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
 
     def meet(self, value: object, kind: ColumnType, column: str, where: str) -> None:
         """Count one value that does not fit its column.
@@ -50,6 +61,13 @@ class BadValues:
         """Add another source's counts."""
         for column, number in other.counts.items():
             self.counts[column] = self.counts.get(column, 0) + number
+        for column, number in other.words.items():
+            self.add_words(column, number)
+
+    def add_words(self, column: str, number: int) -> None:
+        """Count words for no value of one column."""
+        if number:
+            self.words[column] = self.words.get(column, 0) + number
 
 
 def number_of(text: str, kind: ColumnType) -> int | float | None:
@@ -65,7 +83,8 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
     if not is_number(text):
         raise ValueError(text)
     if kind != "int64":
-        return float(text)
+        number = float(text)
+        return None if math.isnan(number) else number  # Whatever the letter case: nAn.
     try:
         whole = int(text)
     except ValueError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
+from pycytominer_transform.common.csv_files import delimiter_of, open_csv
+from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.naming import listed
 
 FIRST_BYTES = 1 << 16
@@ -25,10 +27,13 @@ class CsvHead:
         Column names; empty where the file is.
     sample : list of list of str
         The first whole rows of values.
+    delimiter : str
+        What is between its fields, a comma or a semicolon.
     """
 
     header: tuple[str, ...]
     sample: list[list[str]]
+    delimiter: str = ","
 
     @property
     def has_rows(self) -> bool:
@@ -36,7 +41,7 @@ class CsvHead:
         return bool(self.sample)
 
 
-def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES) -> CsvHead:
+def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collection[str] = ()) -> CsvHead:
     """Read a CSV file's header and first rows.
 
     Parameters
@@ -47,6 +52,8 @@ def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES) -> CsvHead:
         How messages call it.
     size : int
         Bytes to read; more where they do not hold the first row.
+    known : collection of str
+        Names that the header should hold, to decide what is between its fields.
 
     Raises
     ------
@@ -56,15 +63,20 @@ def read_head(path: Path, shown: str, *, size: int = FIRST_BYTES) -> CsvHead:
         It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_csv(path, shown) as file:
             block = file.read(size)
-            while (head := _parse(block, is_all=len(block) < size, shown=shown)) is None:
+            delimiter = delimiter_of(block, known)
+            while (head := _parse(block, delimiter, is_all=len(block) < size, shown=shown)) is None:
                 size *= 8
                 if size > _MOST_BYTES:
                     raise BadDatasetError(
                         f"{shown}: no end of the first two rows within {_MOST_BYTES} bytes; not a CSV file?"
                     )
                 block += file.read(size - len(block))
+    except BadDatasetError:
+        raise
+    except DataError as error:
+        raise BadDatasetError(str(error)) from error
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
     twice = sorted({name for name in head.header if head.header.count(name) > 1}) if _has_twins(head.header) else []
@@ -77,7 +89,7 @@ def _has_twins(header: tuple[str, ...]) -> bool:
     return len(set(header)) < len(header)
 
 
-def _parse(block: bytes, *, is_all: bool, shown: str) -> CsvHead | None:
+def _parse(block: bytes, delimiter: str, *, is_all: bool, shown: str) -> CsvHead | None:
     """Parse the first bytes; None where they end before the first row of values does."""
     if b"\0" in block:
         raise BadDatasetError(f"{shown}: holds NUL bytes; it is damaged or not a CSV file")
@@ -88,7 +100,7 @@ def _parse(block: bytes, *, is_all: bool, shown: str) -> CsvHead | None:
             f"{shown}: is not UTF-8 text (byte {error.start}); it is damaged or not a CSV file"
         ) from error
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
     except csv.Error as error:
         raise BadDatasetError(f"{shown}: is not CSV: {error}") from error
     if not is_all:
@@ -97,5 +109,5 @@ def _parse(block: bytes, *, is_all: bool, shown: str) -> CsvHead | None:
         if len(rows) < 2:
             return None
     if not rows:
-        return CsvHead((), [])
-    return CsvHead(tuple(rows[0]), rows[1:])
+        return CsvHead((), [], delimiter)
+    return CsvHead(tuple(rows[0]), rows[1:], delimiter)

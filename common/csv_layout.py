@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pycytominer_transform.common.csv_files import csv_stem, inflated_size, open_csv
 from pycytominer_transform.common.csv_head import FIRST_BYTES, CsvHead, read_head
-from pycytominer_transform.common.errors import BadDatasetError, describe_os_error
+from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
 
-SUFFIX = ".csv"
 # Image tables are small and hold the metadata, whose types no beginning of a file can tell (12, 13, ..., 0012, DMSO).
 _IMAGE_BYTES = 1 << 24
 
@@ -40,8 +41,8 @@ def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: S
     for folder in folders:
         dataset = CsvDataset(folder.relative)
         for name in folder.files:
-            path = PurePosixPath(name)
-            table = preset.table_of(path.stem, wanted) if path.suffix.lower() == SUFFIX else None
+            stem = csv_stem(name)
+            table = preset.table_of(stem, wanted) if stem is not None else None
             if table is None:
                 continue
             if table in dataset.files:
@@ -81,7 +82,7 @@ def read_csv_dataset(
     for table in tables:
         path = root / dataset.files[table]
         most = _IMAGE_BYTES if table == preset.image else FIRST_BYTES
-        heads[table] = read_head(path, dataset.files[table], size=most)
+        heads[table] = read_head(path, dataset.files[table], size=most, known=_keys(table, preset))
         size, mark = fingerprint(path)
         _check_keys(heads[table], table, preset, dataset)
         found.append(
@@ -101,16 +102,26 @@ def prefix_of(datasets: Sequence[CsvDataset], table: str, preset: Preset) -> str
     """Write a table's name with a capital; a compartment of the user's own as its file writes it (``PH3``)."""
     if table not in (preset.image, *preset.compartments):
         for dataset in datasets:
-            stem = PurePosixPath(dataset.files.get(table, "")).stem
+            stem = csv_stem(PurePosixPath(dataset.files.get(table, "")).name) or ""
             if stem[:1].isupper():
                 return stem
     return table_prefix(table)
 
 
-def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) -> None:
+def part_bytes(root: Path, source: FoundSource) -> int:
+    """Give the bytes that a source counts with when parts are cut: inflated, since that is what memory holds."""
+    return inflated_size(root / source.path, source.bytes)
+
+
+def _keys(table: str, preset: Preset) -> list[str]:
     keys = [preset.image_number]
     if table != preset.image:
         keys.append(preset.object_number_of(table_prefix(table)))
+    return keys
+
+
+def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) -> None:
+    keys = _keys(table, preset)
     if head.header and (missing := [key for key in keys if key not in head.header]):
         raise BadDatasetError(
             f"{dataset.files[table]}: no column {listed(missing)} in the header; is it a {table} table?"
@@ -144,9 +155,13 @@ def _objects_counted(
         return None
     path = root / dataset.files[preset.image]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return sum(float(row[column] or 0) for row in csv.DictReader(file))
+        with open_csv(path, dataset.files[preset.image]) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            rows = csv.DictReader(text, delimiter=heads[preset.image].delimiter)
+            return sum(float(row[column] or 0) for row in rows)
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
+    except DataError as error:
+        raise BadDatasetError(str(error)) from error
     except (ValueError, TypeError, csv.Error):
         return None

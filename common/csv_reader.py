@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.arrays import empty_table
 from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
+from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE, ByteChecks, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WHOLE_FILE_BYTES = 1 << 28
 _BLOCK_BYTES = 1 << 24
+
+
+@dataclass
+class _CsvFile:
+    """One file as the parser needs to know it: what is between its fields, and whether a value may hold a line end."""
+
+    path: Path
+    shown: str
+    max_inflate: int
+    delimiter: str = ","
+    newlines: bool = True
+
+    def open(self, checks: ByteChecks | None = None) -> BinaryIO:
+        """Open it, inflated where it is gzipped."""
+        return open_csv(self.path, self.shown, max_inflate=self.max_inflate, checks=checks)
 
 
 class CsvReader:
@@ -27,14 +43,17 @@ class CsvReader:
     ----------
     schema : TableSchema
         The columns to give, in this order; those that a file lacks are null.
+    max_inflate : int
+        Bytes that a gzipped file may inflate to.
     """
 
-    def __init__(self, schema: TableSchema) -> None:
+    def __init__(self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE) -> None:
         import pyarrow as pa
         import pyarrow.csv
 
         self._csv = pa.csv
         self.schema = schema
+        self._max_inflate = max_inflate
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12.
@@ -68,13 +87,14 @@ class CsvReader:
         """
         import pyarrow as pa
 
+        file = _CsvFile(path, shown, self._max_inflate)
         try:
-            quotes = self._check_bytes(path, shown)
-            if quotes is None:
+            table = self._read_packed(file) if is_packed(path) else self._read_plain(file)
+            if table is None:
                 return self._empty
-            table = self._with_metadata(self._parse(path, self._convert, newlines=quotes), shown, bad)
+            table = self._with_metadata(table, shown, bad)
         except pa.ArrowInvalid:
-            table = self._read_exactly(path, shown, bad)
+            table = self._read_exactly(file, bad)
         except OSError as error:
             if error.errno is None or isinstance(error, DataError):
                 raise
@@ -98,52 +118,52 @@ class CsvReader:
             strings_can_be_null=False,
         )
 
-    def _parse(self, path: Path, convert: pa.csv.ConvertOptions, *, newlines: bool) -> pa.Table:
+    def _read_plain(self, file: _CsvFile) -> pa.Table | None:
+        """Read a plain file; None where there is nothing in it."""
+        checks = ByteChecks(file.shown)
+        with file.path.open("rb", buffering=0) as stream:
+            block = first = stream.read(_BLOCK_BYTES)
+            while block:
+                checks.see(block)
+                block = stream.read(_BLOCK_BYTES)
+        if not first:
+            return None
+        checks.check_end()
+        file.newlines = checks.quotes
+        file.delimiter = delimiter_of(first, self._types)
+        return self._parse(file.path, file, self._convert)
+
+    def _read_packed(self, file: _CsvFile) -> pa.Table | None:
+        """Read a gzipped file in one pass, checked while it is parsed; None where there is nothing in it."""
+        checks = ByteChecks(file.shown)
+        with file.open(checks) as stream:
+            first = _peek(stream)
+            if not first:
+                return None
+            file.delimiter = delimiter_of(first, self._types)
+            table = self._parse(stream, file, self._convert)
+        checks.check_end()
+        return table
+
+    def _parse(self, source: Path | BinaryIO, file: _CsvFile, convert: pa.csv.ConvertOptions) -> pa.Table:
         # Files are read many at a time, each by one thread: that costs less than many threads on each.
         return self._csv.read_csv(
-            path,
+            source,
             read_options=self._csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=self._csv.ParseOptions(newlines_in_values=newlines),
+            parse_options=self._csv.ParseOptions(newlines_in_values=file.newlines, delimiter=file.delimiter),
             convert_options=convert,
         )
 
-    @staticmethod
-    def _check_bytes(path: Path, shown: str) -> bool | None:
-        """Look for what the parser would let pass.
-
-        Returns
-        -------
-        bool or None
-            Whether there are quotes, so that a value may hold a line end; None where there is nothing in the file.
-        """
-        quotes = empty = False
-        last = b"\n"
-        with path.open("rb", buffering=0) as file:
-            empty = os.fstat(file.fileno()).st_size == 0
-            while block := file.read(_BLOCK_BYTES):
-                if b"\0" in block:
-                    raise DataError(f"{shown}: holds a NUL byte; it is damaged or not a CSV file")
-                quotes = quotes or b'"' in block
-                last = block[-1:]
-        if empty:
-            return None
-        if last not in (b"\n", b"\r"):
-            with path.open("rb") as file:
-                if b"\n" not in file.read(_BLOCK_BYTES).strip():
-                    return quotes  # A header alone has nothing to lose.
-            raise DataError(
-                f"{shown}: the last row has no line end, so the file may be cut off; if it is whole, add one"
-            )
-        return quotes
-
-    def _read_exactly(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
+    def _read_exactly(self, file: _CsvFile, bad: BadValues) -> pa.Table:
         """Read a file that does not fit the decided types as text, then value by value where needed."""
         import pyarrow as pa
 
+        shown, file.newlines = file.shown, True
         try:
-            texts = self._parse(path, self._options({name: pa.string() for name in self._types}), newlines=True)
+            with file.open() as stream:
+                texts = self._parse(stream, file, self._options({name: pa.string() for name in self._types}))
         except pa.ArrowInvalid as error:
-            raise _locate_fault(path, shown) from error
+            raise _locate_fault(file) from error
         columns = []
         for column, name in zip(self.schema.columns, texts.column_names, strict=True):
             array = texts[name]
@@ -177,12 +197,18 @@ def _metadata_numbers(array: pa.ChunkedArray, column: Column, shown: str, bad: B
     return convert_texts(array.to_pylist(), column.type, column.source, f"{shown}, row {{row}}", bad)
 
 
-def _locate_fault(path: Path, shown: str) -> DataError:
+def _peek(stream: BinaryIO) -> bytes:
+    """Look at the first bytes of an inflated file without taking them."""
+    return stream.peek() if isinstance(stream, io.BufferedReader) else b""
+
+
+def _locate_fault(file: _CsvFile) -> DataError:
     """Find the row that keeps a file from being read as CSV."""
-    row = 0
+    row, shown = 0, file.shown
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+        with file.open() as stream:
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+            reader = csv.reader(text, strict=True, delimiter=file.delimiter)
             width = len(next(reader, []))
             for row, fields in enumerate(reader, start=2):
                 if fields and len(fields) != width:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pycytominer_transform.common import csv_layout, sqlite_layout
+from pycytominer_transform.common.csv_files import csv_stem
 from pycytominer_transform.common.errors import BadDatasetError, DataError, SourceNotFoundError, StorageError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
@@ -108,11 +109,11 @@ def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
         None fits, or several do.
     """
     if not root.is_dir() and not _is_sqlite(root):
-        kind = (
-            "is a CSV file; give the folder it lies in" if root.suffix.lower() == csv_layout.SUFFIX else "is not SQLite"
-        )
+        kind = "is a CSV file; give the folder it lies in" if csv_stem(root.name) is not None else "is not SQLite"
         raise DataError(f"{root}: {'is empty' if not root.stat().st_size else kind}")
     fitting = [preset for preset in packaged_presets() if _fits(root, tree, preset)]
+    highest = max((preset.precedence for preset in fitting), default=0)
+    fitting = [preset for preset in fitting if preset.precedence == highest]
     if len(fitting) > 1:
         raise DataError(f"{root}: looks like {listed([preset.name for preset in fitting])}; choose one with --preset")
     if not fitting:
@@ -132,7 +133,8 @@ def _fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
         try:
             path = resolve(root, relative)
             shown = sqlite_layout.shown_name(path, relative)
-            if len(sqlite_layout.sqlite_tables(path, shown, preset, wanted)) > 1:
+            held = sqlite_layout.sqlite_tables(path, shown, preset, wanted)
+            if len(held) > 1 and sqlite_layout.has_signs(path, shown, preset, held):
                 return True
         except (DataError, StorageError):
             if not root.is_dir():
@@ -159,7 +161,7 @@ def _look_at_csv(
                 filled = 0
             looked.parts[-1].extend(found)
             looked.datasets.append(dataset.name)
-            filled += sum(source.bytes for source in found)
+            filled += sum(csv_layout.part_bytes(root, source) for source in found)
     return looked, lambda table: csv_layout.prefix_of(datasets, table, preset)
 
 

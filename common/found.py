@@ -101,6 +101,10 @@ class TableSample:
             metadata_prefix=preset.image.capitalize(),
             is_identifying=lambda column: preset.is_identifying(column, compartments),
         )
+        for name in kept:
+            bare = name.removeprefix(f"{prefix}_")
+            if name in preset.unprefixed and bare not in kept:
+                named[name] = bare
         for name in filter(preset.is_text, kept):
             self.fix(name, "string")
         columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import constant, empty_table
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
+from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_reader import CsvReader
 from pycytominer_transform.common.discovery import resolve
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
@@ -45,9 +46,14 @@ class PartReader:
         What to do with texts in number columns.
     threads : int
         How many files to read at once.
+    max_inflate : int
+        Bytes that a compressed file may inflate to.
     """
 
-    def __init__(self, manifest: Manifest, *, place: str, on_bad_value: OnBadValue, threads: int) -> None:
+    def __init__(
+        self, manifest: Manifest, *, place: str, on_bad_value: OnBadValue, threads: int,
+        max_inflate: int = DEFAULT_MAX_INFLATE,
+    ) -> None:  # fmt: skip
         self._manifest = manifest
         self._root = Path(os.path.abspath(place or manifest.source))
         if not self._root.exists():
@@ -57,7 +63,9 @@ class PartReader:
         self._csv_readers: dict[str, CsvReader] = {}
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
         if manifest.preset.format == "csv":
-            self._csv_readers = {schema.table: CsvReader(schema) for schema in manifest.tables}
+            self._csv_readers = {
+                schema.table: CsvReader(schema, max_inflate=max_inflate) for schema in manifest.tables
+            }
 
     def parts(self, numbers: Sequence[int]) -> Iterator[PartTables]:
         """Read parts one after the other, each a step ahead of when it is asked for.

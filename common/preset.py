@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,45 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import table_prefix
 
 PRESET_VERSION = 1
+_TEXT_SIGN = ": text"
 FORMATS = ("csv", "sqlite")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A column that a source is recognised by, written ``TABLE.COLUMN`` or ``TABLE.COLUMN: text``.
+
+    Attributes
+    ----------
+    table : str
+        Lower-case name of the table that has it.
+    column : str
+        Its name in the source, as a glob.
+    is_text : bool
+        Whether it must be declared as text as well.
+    """
+
+    table: str
+    column: str
+    is_text: bool
+
+    @classmethod
+    def read(cls, text: str) -> Sign:
+        """Take a sign apart."""
+        table, _, column = text.removesuffix(_TEXT_SIGN).partition(".")
+        return cls(table.lower(), column, text.endswith(_TEXT_SIGN))
+
+    def is_among(self, columns: Mapping[str, str]) -> bool:
+        """Say whether it is among a table's columns, given with their declared types."""
+        return any(
+            fnmatch.fnmatchcase(name, self.column) and (not self.is_text or declares_text(declared))
+            for name, declared in columns.items()
+        )
+
+
+def declares_text(declared: str) -> bool:
+    """Say whether the declared type of an SQLite column is text (https://www.sqlite.org/datatype3.html, 3.1)."""
+    return any(word in declared.upper() for word in ("CHAR", "CLOB", "TEXT"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +60,16 @@ class Preset:
 
     Column patterns may hold ``{table}``, ``{parent}``, ``{compartment}`` and ``{anchor}``, which stand for tables'
     names with a capital; ``table_name`` may hold ``{table}``, matched in any letter case.
+
+    Attributes
+    ----------
+    recognised_by : tuple of str
+        Columns without which a source is not recognised as this kind, as `Sign` reads them.
+    precedence : int
+        Of several presets that a source looks like, the one with the highest is chosen.
+    unprefixed : tuple of str
+        Columns that are named without their table's name (``Image_Metadata_Well`` -> ``Metadata_Well``), where that
+        name is free.
     """
 
     version: int = PRESET_VERSION
@@ -39,6 +87,14 @@ class Preset:
     identifying: tuple[str, ...] = ()
     image_columns: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+    recognised_by: tuple[str, ...] = ()
+    precedence: int = 0
+    unprefixed: tuple[str, ...] = ()
+
+    @property
+    def signs(self) -> list[Sign]:
+        """The columns that a source is recognised by."""
+        return [Sign.read(text) for text in self.recognised_by]
 
     def table_of(self, name: str, tables: Sequence[str]) -> str | None:
         """Say which of the tables a file's stem or an SQLite table's name stands for.
@@ -90,6 +146,19 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in _packaged_folder().glob("*.toml"))
 
 
+def preset_text(name: str) -> str:
+    """Give the file of a preset of the package, comments and all.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset.
+    """
+    if name not in preset_names():
+        raise UsageError(f"no preset is named {name!r}; there are {', '.join(preset_names())}")
+    return (_packaged_folder() / f"{name}.toml").read_text(encoding="utf-8")
+
+
 def load_preset(name_or_path: str) -> Preset:
     """Load a preset of the package by its name, or one of the user's by its path.
 
@@ -138,14 +207,27 @@ def preset_from_keys(keys: dict[str, Any], where: str) -> Preset:
             checked[key] = value
     if missing := [key for key in ("name", "title", "format", "compartments") if not checked.get(key)]:
         raise UsageError(f"{where}: the key {missing[0]!r} is missing or empty")
+    _check_values(checked, where)
+    checked["compartments"] = tuple(name.lower() for name in checked["compartments"])
+    return Preset(**checked)
+
+
+def _check_values(checked: dict[str, Any], where: str) -> None:
+    """Check the values of a preset's keys that may not hold just any text."""
     if checked["format"] not in FORMATS:
         raise UsageError(f"{where}: format is {checked['format']!r}; it may be {' or '.join(FORMATS)}")
     if checked.get("version", PRESET_VERSION) != PRESET_VERSION:
         raise UsageError(f"{where}: preset version {checked['version']}; this program knows version {PRESET_VERSION}")
     if "{table}" not in checked.get("table_name", "{table}"):
         raise UsageError(f"{where}: 'table_name' must hold {{table}}")
-    checked["compartments"] = tuple(name.lower() for name in checked["compartments"])
-    return Preset(**checked)
+    tables = [checked.get("image", "image"), *checked["compartments"]]
+    for text in checked.get("recognised_by", ()):
+        sign = Sign.read(text)
+        if not sign.column or sign.table not in map(str.lower, tables):
+            raise UsageError(
+                f"{where}: 'recognised_by' holds {text!r}; write TABLE.COLUMN or TABLE.COLUMN{_TEXT_SIGN}, where TABLE "
+                f"may be {', '.join(tables)}"
+            )
 
 
 def _packaged_folder() -> Path:

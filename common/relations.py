@@ -99,8 +99,8 @@ def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
         )
         own = source = ""
         if schema.table != preset.image:
-            own = schema.final_name(preset.object_number_of(schema.prefix)) or ""
-            source = anchor.final_name(preset.parent_column(anchor.prefix, schema.table)) or ""
+            own = _number(schema, preset.object_number_of(schema.prefix))
+            source = _number(anchor, preset.parent_column(anchor.prefix, schema.table))
             if not own or not source:
                 raise UsageError(
                     f"the anchor {anchor.table} has no column {preset.parent_column(anchor.prefix, schema.table)!r} "
@@ -108,7 +108,7 @@ def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
                     "with --sql how to join it"
                 )
         partners.append(Partner(schema.table, scope, own, source))
-    number = anchor.final_name(preset.object_number_of(anchor.prefix)) or ""
+    number = _number(anchor, preset.object_number_of(anchor.prefix))
     scope = tuple(name for name in KEY_NAMES if name in _names(manifest, anchor))
     return JoinPlan(
         anchor=anchor.table,
@@ -129,9 +129,14 @@ def _anchor_of(manifest: Manifest) -> str:
     def reached(table: str) -> int:
         schema = manifest.schema_of(table)
         wanted = (manifest.preset.parent_column(schema.prefix, other) for other in compartments if other != table)
-        return sum(schema.final_name(column) is not None for column in wanted)
+        return sum(bool(_number(schema, column)) for column in wanted)
 
     return max(compartments, key=reached)
+
+
+def _number(schema: TableSchema, source: str) -> str:
+    """Give the final name of a column of object numbers, also called ``Metadata_...`` by a source; empty if none."""
+    return schema.final_name(source) or schema.final_name(f"Metadata_{source}") or ""
 
 
 def _names(manifest: Manifest, schema: TableSchema) -> set[str]:

@@ -45,6 +45,8 @@ def connect(path: Path, shown: str) -> Iterator[sqlite3.Connection]:
     check_file(path, shown)
     with sqlite_errors(shown):
         connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=_BUSY_SECONDS)
+        # A text of other bytes is looked at like any other, and refused where it would come into the output.
+        connection.text_factory = _text
         try:
             yield connection
         finally:
@@ -105,6 +107,10 @@ def rowid_name(columns: Sequence[str]) -> str:
     """Choose a name for the row number that no column of the table has taken."""
     taken = {column.lower() for column in columns}
     return next(name for name in _ROWID_NAMES if name not in taken)
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def _writable(folder: Path) -> bool:

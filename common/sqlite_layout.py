@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pycytominer_transform.common.column_types import names_measurement, names_whole_number
 from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
-from pycytominer_transform.common.preset import Preset
+from pycytominer_transform.common.preset import Preset, declares_text
 from pycytominer_transform.common.sqlite_files import connect, quoted, rowid_name
 from pycytominer_transform.common.tree import fingerprint
 
@@ -73,6 +74,21 @@ def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str])
             raise BadDatasetError(f"{shown}: {held[table]} and {name} could both be the table {table}")
         held[table] = name
     return held
+
+
+def has_signs(path: Path, shown: str, preset: Preset, held: Mapping[str, str]) -> bool:
+    """Say whether a file's tables have the columns that a preset is recognised by.
+
+    Parameters
+    ----------
+    held : mapping
+        The file's table, or view, that holds each of the preset's tables.
+    """
+    if not preset.signs:
+        return True
+    with connect(path, shown) as connection:
+        columns = {table: _read_table(connection, name).columns for table, name in held.items()}
+    return all(sign.is_among(columns.get(sign.table, {})) for sign in preset.signs)
 
 
 def read_sqlite_dataset(
@@ -179,7 +195,7 @@ def _check_keys(found: SqliteTable, table: str, preset: Preset, shown: str) -> N
     keys = [preset.image_number]
     if table != preset.image:
         keys.append(preset.object_number_of(table_prefix(table)))
-    if missing := [key for key in keys if key not in found.columns]:
+    if missing := [key for key in keys if not {key, f"Metadata_{key}"} & found.columns.keys()]:
         raise BadDatasetError(f"{shown}: table {found.name} has no column {listed(missing)}")
 
 
@@ -232,10 +248,18 @@ def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Pre
     rows = [row for query in queries for row in connection.execute(query)]
     sample.add(list(table.columns), rows)
     for column, declared in table.columns.items():
-        if any(word in declared for word in ("CHAR", "CLOB", "TEXT")):
+        if declares_text(declared) and not _is_number_by_name(column, sample):
             sample.fix(column, "string")
     if preset.table_number in table.columns:
         whole = all(
             number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in table.rows_of
         )
         sample.fix(preset.table_number, "int64" if whole else "string")
+
+
+def _is_number_by_name(column: str, sample: TableSample) -> bool:
+    """Say whether a column declared as text holds numbers all the same.
+
+    Programs that store tables of mixed values declare object numbers and measurements as text too.
+    """
+    return names_measurement(column) or (names_whole_number(column) and not sample.columns[column].some_text)

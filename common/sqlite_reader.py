@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import NULL_WORDS
-from pycytominer_transform.common.conversion import BadValues, arrow_type, number_of
+from pycytominer_transform.common.column_types import ColumnType
+from pycytominer_transform.common.conversion import BadValues, arrow_type, csv_null_words, number_of
 from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Column, Source, TableSchema
 from pycytominer_transform.common.sqlite_files import connect, quoted, read_only_uri, rowid_name, sqlite_errors
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RANGES_A_QUERY = 400
-_ROWID = "pct_rowid"
+_COLUMNS_A_QUERY = 1_500
+"""SQLite gives at most 2,000 columns at once: https://www.sqlite.org/limits.html"""
+_WORDS = ", ".join("'" + word + "'" for word in csv_null_words())
 
 
 @dataclass
@@ -97,40 +99,191 @@ def _read_ranges(
     import pyarrow as pa
 
     ranges, schema, bad = what
-    rows = table.rows(ranges)
+    rows = _Rows(connection, path, shown, table.rows(ranges), f"t.{table.rowid}" if ranges else "", bad)
     present = [column for column in schema.columns if column.source in table.columns]
-    mixed = _mixed_columns(connection, rows, [column for column in present if column.type != "string"])
-    picked = [_expression(column, column in mixed) for column in present]
-    picked.append(f"t.{table.rowid} AS {_ROWID}" if ranges else f"NULL AS {_ROWID}")
-    got = _fetch(path, shown, f"SELECT {', '.join(picked)} {rows}")
-    arrays = dict(zip(present, got.columns, strict=False))
-    for column in mixed:
-        odd = _odd_values(connection, table, rows, column, ranges)
-        if odd:
-            arrays[column] = _patched(arrays[column], odd, got[_ROWID].to_pylist(), (column, shown, bad))
+    # Without row numbers nothing but one query says that all columns come in the same order.
+    width = _COLUMNS_A_QUERY if ranges else max(len(present), 1)
+    arrays: dict[Column, pa.ChunkedArray] = {}
+    for start in range(0, max(len(present), 1), width):
+        arrays.update(rows.read(present[start : start + width]))
     columns = [
-        _typed(arrays[c], c, shown, bad, got[_ROWID]) if c in arrays else pa.nulls(got.num_rows, arrow_type(c.type))
-        for c in schema.columns
+        arrays[column] if column in arrays else pa.nulls(rows.count, arrow_type(column.type))
+        for column in schema.columns
     ]
     return pa.table(columns, schema=pa.schema([(column.name, arrow_type(column.type)) for column in schema.columns]))
 
 
-def _mixed_columns(connection: sqlite3.Connection, rows: str, columns: Sequence[Column]) -> list[Column]:
-    """Find the number columns that hold a text or a blob in these rows.
+@dataclass
+class _Rows:
+    """Some rows of one SQLite table.
 
-    SQLite sorts numbers before texts before blobs, so the largest value tells; that costs a third of reading the rows.
+    Attributes
+    ----------
+    picked : str
+        The FROM and WHERE that pick them.
+    rowid : str
+        The expression that gives a row's number; empty where the rows have none.
+    count : int
+        How many there are, once columns of them were read.
     """
-    if not columns:
-        return []
-    largest = connection.execute(f"SELECT {', '.join(f'max(t.{quoted(c.source)})' for c in columns)} {rows}").fetchone()
-    return [column for column, value in zip(columns, largest, strict=True) if isinstance(value, str | bytes)]
+
+    connection: sqlite3.Connection
+    path: Path
+    shown: str
+    picked: str
+    rowid: str
+    bad: BadValues
+    count: int = 0
+
+    def read(self, columns: Sequence[Column]) -> dict[Column, pa.ChunkedArray]:
+        """Read columns: by the driver what it gives bit for bit, else by Python value by value."""
+        exact, mixed = self._look_at(columns)
+        by_driver = [column for column in columns if column not in exact]
+        terms = [*(_expression(column, column in mixed) for column in by_driver), self.rowid or "NULL"]
+        # A name for each would be one more thing to quote; the order says as much.
+        got = _fetch(self.path, self.shown, f"SELECT {', '.join(terms)} {self.picked}")
+        *read, rowids = got.columns
+        self.count = got.num_rows
+        arrays: dict[Column, pa.ChunkedArray] = {}
+        for column, array in zip(by_driver, read, strict=True):
+            if _is_exact(array, column):
+                arrays[column] = self._checked(array, column, rowids)
+            else:
+                exact.append(column)
+        self._count_words({column: arrays[column] for column in mixed if column in arrays})
+        arrays.update(self._read_exactly(exact, rowids))
+        return arrays
+
+    def _look_at(self, columns: Sequence[Column]) -> tuple[list[Column], set[Column]]:
+        """Find the text columns that hold numbers, and the number columns that hold a text or a blob.
+
+        SQLite sorts numbers before texts before blobs, so the largest value, or the smallest, tells; that costs a
+        third of reading the rows.
+        """
+        if not columns:
+            return [], set()
+        terms = (f"{'min' if column.type == 'string' else 'max'}(t.{quoted(column.source)})" for column in columns)
+        found = self.connection.execute(f"SELECT {', '.join(terms)} {self.picked}").fetchone()
+        told = list(zip(columns, found, strict=True))
+        exact = [column for column, value in told if column.type == "string" and isinstance(value, int | float)]
+        mixed = {column for column, value in told if column.type != "string" and isinstance(value, str | bytes)}
+        return exact, mixed
+
+    def _count_words(self, arrays: dict[Column, pa.ChunkedArray]) -> None:
+        """Count the words that became null: what SQLite holds there less what was read."""
+        if not arrays:
+            return
+        terms = (f"count(t.{quoted(column.source)})" for column in arrays)
+        held = self.connection.execute(f"SELECT {', '.join(terms)} {self.picked}").fetchone()
+        for (column, array), number in zip(arrays.items(), held, strict=True):
+            self.bad.add_words(column.name, number - (len(array) - array.null_count))
+
+    def _checked(self, array: pa.ChunkedArray, column: Column, rowids: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Give what the driver read the decided type; bytes that are not UTF-8 are refused."""
+        import pyarrow as pa
+
+        wanted = arrow_type(column.type)
+        if column.type != "string":
+            return array.cast(wanted, safe=False)
+        texts = array.cast(wanted) if array.type != wanted else array
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid as error:
+            for place, value in enumerate(texts.cast(pa.binary()).to_pylist()):
+                _text_of(value, column, self._where(rowids, place))
+            raise DataError(f"{self.shown}, column {column.source!r}: cannot be read as text") from error
+        return texts
+
+    def _where(self, rowids: pa.ChunkedArray, place: int) -> str:
+        return f"{self.shown}, row {rowids[place].as_py() or place + 1}"
+
+    def _read_exactly(self, columns: Sequence[Column], rowids: pa.ChunkedArray) -> dict[Column, pa.ChunkedArray]:
+        """Read columns value by value: numbers stored as text, whole numbers beyond 53 bits among fractions."""
+        import pyarrow as pa
+
+        if not columns:
+            return {}
+        terms = ", ".join([*(f"t.{quoted(column.source)}" for column in columns), self.rowid or "NULL"])
+        rows = self.connection.execute(f"SELECT {terms} {self.picked}").fetchall()
+        *values, numbers = zip(*rows, strict=True) if rows else [()] * (len(columns) + 1)
+        if list(numbers) != rowids.to_pylist():
+            raise SourceChangedError(f"{self.shown}: has changed while it was read; run pct-discover again")
+        return {
+            column: pa.chunked_array([pa.array(self._converted(stored, column, rowids), type=arrow_type(column.type))])
+            for column, stored in zip(columns, values, strict=True)
+        }
+
+    def _converted(self, stored: Sequence[Any], column: Column, rowids: pa.ChunkedArray) -> list[Any]:
+        values: list[Any] = []
+        words = 0
+        for place, value in enumerate(stored):
+            if value is None:
+                values.append(None)
+            elif column.type == "string":
+                values.append(_text_of(value, column, self._where(rowids, place)))
+            else:
+                try:
+                    values.append(_number_of(value, column.type))
+                    words += values[-1] is None
+                except (ValueError, OverflowError):
+                    self.bad.meet(value, column.type, column.source, self._where(rowids, place))
+                    values.append(None)
+        self.bad.add_words(column.name, words)
+        return values
+
+
+def _text_of(value: Any, column: Column, where: str) -> str | None:
+    """Give a stored value as text; a number in the fewest digits that make it the same number again."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+            return value
+        return value.decode() if isinstance(value, bytes) else None if value is None else repr(value)
+    except UnicodeError as error:
+        raise DataError(
+            f"{where}, column {column.source!r}: holds bytes that are not UTF-8 text; correct them, or leave the "
+            "column out of the table"
+        ) from error
+
+
+def _number_of(value: Any, kind: ColumnType) -> int | float | None:
+    """Give a stored value as a number, None where it is a word for no value.
+
+    Raises
+    ------
+    ValueError
+        It is no number, or not a whole one where the type asks for that.
+    """
+    if isinstance(value, int | float):
+        return number_of(repr(value), kind) if kind == "int64" else float(value)
+    return number_of(value if isinstance(value, str) else value.decode(), kind)
 
 
 def _expression(column: Column, is_mixed: bool) -> str:
+    """Write how the driver shall see a column: numbers as they are, words for no value as NULL, ``inf`` infinite.
+
+    Any other text stays, and makes the driver give a column of text, which shows that it has to be read exactly.
+    """
     name = f"t.{quoted(column.source)}"
     if column.type == "string":
         return f"CAST({name} AS TEXT)"
-    return f"CASE WHEN typeof({name}) IN ('text', 'blob') THEN NULL ELSE {name} END" if is_mixed else name
+    if not is_mixed:
+        return name
+    infinite = ""
+    if column.type != "int64":
+        # SQLite has no other way to write it: https://www.sqlite.org/floatingpoint.html
+        infinite = f"WHEN {name} = 'inf' THEN 9e999 WHEN {name} = '-inf' THEN -9e999 "
+    # All numbers sort before the empty text.
+    return f"CASE WHEN {name} < '' THEN {name} WHEN {name} IN ({_WORDS}) THEN NULL {infinite}ELSE {name} END"
+
+
+def _is_exact(array: pa.ChunkedArray, column: Column) -> bool:
+    """Say whether the driver gave a column in a type that lost nothing."""
+    import pyarrow as pa
+
+    if column.type == "string":
+        return True
+    return pa.types.is_integer(array.type) or (pa.types.is_floating(array.type) and column.type != "int64")
 
 
 def _fetch(path: Path, shown: str, query: str) -> pa.Table:
@@ -151,62 +304,3 @@ def _fetch(path: Path, shown: str, query: str) -> pa.Table:
             for _ in again.execute(query):
                 pass
         raise DataError(f"{shown}: cannot be read: {error}") from error
-
-
-def _odd_values(
-    connection: sqlite3.Connection, table: _Table, rows: str, column: Column, ranges: Sequence[tuple[int, int]]
-) -> dict[int, Any]:
-    """Give the texts and blobs of a number column that are not words for no value, by row number."""
-    name = f"t.{quoted(column.source)}"
-    words = ", ".join("'" + word + "'" for word in sorted(NULL_WORDS))
-    odd = f"typeof({name}) IN ('text', 'blob') AND {name} NOT IN ({words})"
-    joined = "AND" if ranges else "WHERE"
-    rowid = f"t.{table.rowid}" if ranges else "row_number() OVER ()"
-    return dict(connection.execute(f"SELECT {rowid}, {name} {rows} {joined} {odd}"))
-
-
-def _patched(
-    array: pa.ChunkedArray, odd: dict[int, Any], rowids: list[int | None], what: tuple[Column, str, BadValues]
-) -> pa.ChunkedArray:
-    """Put the numbers that are stored as text, ``inf`` or ``1.5``, into their places."""
-    import pyarrow as pa
-
-    column, shown, bad = what
-    values = array.to_pylist()
-    place_of = {rowid: place for place, rowid in enumerate(rowids)}
-    for rowid, text in odd.items():
-        place = place_of.get(rowid, rowid - 1)
-        try:
-            values[place] = number_of(text if isinstance(text, str) else repr(text), column.type)
-        except (ValueError, OverflowError):
-            bad.meet(text, column.type, column.source, f"{shown}, row {rowid}")
-    # A fraction or a giant among whole numbers is left for `_typed` to refuse.
-    whole = column.type == "int64" and not any(isinstance(value, float) for value in values)
-    return pa.chunked_array([pa.array(values, type=arrow_type("int64" if whole else "float64"))])
-
-
-def _typed(
-    array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues, rowids: pa.ChunkedArray
-) -> pa.ChunkedArray:
-    """Cast what SQLite gave to the decided type, refusing what would change."""
-    import pyarrow as pa
-
-    wanted = arrow_type(column.type)
-    if column.type == "string":
-        texts = array.cast(wanted) if array.type != wanted else array
-        try:
-            texts.validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{shown}, column {column.source!r}: holds bytes that are not UTF-8 text") from error
-        return texts
-    if column.type != "int64":
-        return array.cast(wanted, safe=False)
-    try:
-        return array.cast(wanted)
-    except pa.ArrowInvalid:
-        values = array.to_pylist()
-        for place, value in enumerate(values):
-            if value is not None and not (float(value).is_integer() and -(1 << 63) <= value < 1 << 63):
-                bad.meet(value, column.type, column.source, f"{shown}, row {rowids[place].as_py() or place + 1}")
-                values[place] = None
-        return pa.chunked_array([pa.array(values, type=wanted)])

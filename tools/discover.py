@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pycytominer_transform.common import commandline
+from pycytominer_transform.common import commandline, errors
 from pycytominer_transform.common.discovery import DEFAULT_PART_SIZE, DiscoverOptions, discover_manifest
 from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, size
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
@@ -112,6 +114,31 @@ def readable(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
+class _ListPresets(argparse.Action):
+    """Prints the name and the title of every preset of the package."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        presets = packaged_presets()
+        widest = max(len(preset.name) for preset in presets)
+        _print_and_exit(parser, "".join(f"{preset.name:<{widest}}  {preset.title}\n" for preset in presets))
+
+
+class _ShowPreset(argparse.Action):
+    """Prints the file of one preset, to start one's own from."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, name: object, *_: object) -> None:
+        try:
+            _print_and_exit(parser, preset_text(str(name)))
+        except errors.UsageError as error:
+            parser.error(str(error))
+
+
+def _print_and_exit(parser: argparse.ArgumentParser, text: str) -> None:
+    with suppress(BrokenPipeError):
+        sys.stdout.write(text)
+    parser.exit()
+
+
 def add_discover_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this stage; `pct-flow` has them too."""
     group = parser.add_argument_group("looking at the source")
@@ -157,6 +184,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SOURCE", help="a folder of measurement files, or an SQLite file")
     commandline.add_output(parser, "where the manifest goes (an Arrow IPC file)")
     add_discover_options(parser)
+    group = parser.add_argument_group("presets")
+    group.add_argument("--list-presets", action=_ListPresets, nargs=0, help="list the presets there are and exit")
+    group.add_argument(
+        "--show-preset", action=_ShowPreset, metavar="NAME",
+        help="print a preset's file, to start one of your own from, and exit",
+    )  # fmt: skip
     commandline.add_shard(parser)
     commandline.add_prefect(parser)
     return parser

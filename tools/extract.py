@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
@@ -40,6 +41,8 @@ class ExtractOptions:
         What to do with a text in a number column.
     threads : int
         Files to read at once; 0 for as many as there are processors to use.
+    max_inflate : int
+        Bytes that a compressed file may inflate to.
     """
 
     place: str = ""
@@ -47,15 +50,25 @@ class ExtractOptions:
     float32: bool = False
     on_bad_value: Literal["fail", "null"] = "fail"
     threads: int = 0
+    max_inflate: int = DEFAULT_MAX_INFLATE
 
 
 @dataclass(frozen=True)
 class ExtractSummary:
-    """What was read: parts, rows per table, and per column how many bad values were made null."""
+    """What was read: parts, rows per table, and per column how many values became null.
+
+    Attributes
+    ----------
+    nulled : dict
+        Bad values that were made null, by the source column's name.
+    words : dict
+        Words for no value in SQLite's number columns (``nan``, ``NULL``, an empty text), by the column's final name.
+    """
 
     parts: int
     rows: dict[str, int]
     nulled: dict[str, int]
+    words: dict[str, int] = field(default_factory=dict)
 
 
 def extract(
@@ -119,6 +132,7 @@ def result_options(options: ExtractOptions) -> dict[str, object]:
 class _Counts:
     rows: dict[str, int] = field(default_factory=dict)
     nulled: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
 
 
 def _extract_parts(
@@ -130,14 +144,19 @@ def _extract_parts(
 
     counts = _Counts({schema.table: 0 for schema in manifest.tables})
     threads = options.threads or usable_threads()
-    reader = PartReader(manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads)
+    reader = PartReader(
+        manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads,
+        max_inflate=options.max_inflate,
+    )  # fmt: skip
     for done, read in enumerate(reader.parts(manifest.parts), start=1):
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
+        counts.words = added_counts(counts.words, read.bad.words)
         progress("extracting parts", done, len(manifest.parts))
-    writer.close(new_step(TOOL, result_options(options), {"rows": counts.rows, "made_null": counts.nulled}))
-    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled)
+    said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
+    writer.close(new_step(TOOL, result_options(options), said))
+    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words)
 
 
 def add_extract_options(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +166,10 @@ def add_extract_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--on-bad-value", choices=("fail", "null"), default="fail",
         help="what to do with a text in a number column; null: counted and reported (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-inflate", metavar="SIZE", type=commandline.byte_size, default=DEFAULT_MAX_INFLATE,
+        help="refuse a compressed file that inflates to more than this (default: 64GiB)",
     )  # fmt: skip
 
 
@@ -171,6 +194,11 @@ def report(summary: ExtractSummary) -> None:
     """Say what was read and what was made null."""
     rows = ", ".join(f"{name} {number}" for name, number in summary.rows.items())
     logger.info("read %s; rows: %s", count(summary.parts, "part"), rows)
+    if summary.words:
+        total, columns = sum(summary.words.values()), count(len(summary.words), "column")
+        logger.info("%s for no value (nan, NULL, empty) in %s became null", count(total, "word"), columns)
+        listed = ", ".join(f"{name} ({number})" for name, number in sorted(summary.words.items()))
+        logger.debug("words that became null: %s", listed)
     if summary.nulled:
         columns = ", ".join(f"{name} ({number})" for name, number in sorted(summary.nulled.items()))
         logger.warning("made %s null that were no numbers: %s", count(sum(summary.nulled.values()), "value"), columns)
@@ -186,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             float32=args.float32,
             on_bad_value=args.on_bad_value,
             threads=args.threads,
+            max_inflate=args.max_inflate,
         )
         report(
             extract_task.run(

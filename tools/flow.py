@@ -303,7 +303,9 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
     """Make the options of parsed words."""
     return FlowOptions(
         discover=discovering.discover_options(args),
-        extract=extracting.ExtractOptions(float32=args.float32, on_bad_value=args.on_bad_value, threads=args.threads),
+        extract=extracting.ExtractOptions(
+            float32=args.float32, on_bad_value=args.on_bad_value, threads=args.threads, max_inflate=args.max_inflate
+        ),
         join=joining.join_options(args),
         write=writing.write_options(args),
         runner=args.runner,
