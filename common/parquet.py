@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -112,7 +111,7 @@ class _GroupWriter:
 
     def _history(self) -> str:
         step = new_step("pct-write", self._settings, {"rows": self.rows})
-        return steps_to_json([*self._reader.steps, replace(step)])
+        return steps_to_json([*self._reader.steps, step])
 
 
 def group_rows(schema: pa.Schema) -> int:

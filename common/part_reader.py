@@ -63,9 +63,7 @@ class PartReader:
         self._csv_readers: dict[str, CsvReader] = {}
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
         if manifest.preset.format == "csv":
-            self._csv_readers = {
-                schema.table: CsvReader(schema, max_inflate=max_inflate) for schema in manifest.tables
-            }
+            self._csv_readers = {schema.table: CsvReader(schema, max_inflate=max_inflate) for schema in manifest.tables}
 
     def parts(self, numbers: Sequence[int]) -> Iterator[PartTables]:
         """Read parts one after the other, each a step ahead of when it is asked for.
@@ -127,7 +125,10 @@ class PartReader:
     def _check_unchanged(path: Path, shown: str, source: Source) -> None:
         _, now = fingerprint(path)
         if now != source.fingerprint:
-            raise SourceChangedError(f"{shown}: has changed since pct-discover looked at it; run pct-discover again")
+            raise SourceChangedError(
+                f"{shown}: its size or time of modification has changed since pct-discover looked at it; run that again"
+                " (a copy keeps its time with cp -p or rsync -t)"
+            )
 
     def _with_own_columns(self, table: pa.Table, source: Source, schema: TableSchema) -> pa.Table:
         import pyarrow as pa

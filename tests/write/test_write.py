@@ -64,7 +64,7 @@ def test_the_history_of_all_stages_with_right_counts_is_in_the_file(
     }
     written = sum(rows_of_parts(profiles))
     assert steps[0]["counts"] == {"datasets": 4, "parts": 4, "datasets_skipped": 0}
-    assert steps[1]["counts"] == {"rows": by_hand, "made_null": {}}
+    assert steps[1]["counts"] == {"rows": by_hand, "made_null": {}, "null_words": {}}
     assert steps[2]["counts"]["joined"] == steps[3]["counts"]["rows"] == written
     assert steps[2]["counts"]["rows"] == by_hand
     assert steps[2]["counts"]["dropped"] == by_hand["cytoplasm"] - written > 0
