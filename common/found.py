@@ -12,8 +12,9 @@ from pycytominer_transform.common.column_types import (
     names_measurement,
     names_text,
 )
+from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Column, TableSchema
-from pycytominer_transform.common.naming import final_names, listed
+from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER, final_names, listed
 from pycytominer_transform.common.preset import Preset
 
 
@@ -91,7 +92,7 @@ class TableSample:
         Raises
         ------
         DataError
-            Two columns would have the same final name.
+            Two columns would have the same final name, or one that of a column that the tools add.
         """
         partial = set(self.partial_columns()) if only_common else set()
         kept = [name for name in self.columns if name not in partial]
@@ -105,6 +106,14 @@ class TableSample:
             bare = name.removeprefix(f"{prefix}_")
             if name in preset.unprefixed and bare not in kept:
                 named[name] = bare
+        parents = {f"Metadata_{preset.parent_column(prefix, other)}".lower() for other in compartments}
+        for name in kept:
+            if named[name].lower() in (DATASET.lower(), TABLE_NUMBER.lower()) and named[name] != TABLE_NUMBER:
+                raise DataError(
+                    f"table {self.table}: the column {name!r} is named as one that the tools add; rename it"
+                )
+            if name.lower() in parents:
+                self.fix(name, "int64")
         for name in filter(preset.is_text, kept):
             self.fix(name, "string")
         columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)
