@@ -20,7 +20,7 @@ from pycytominer_transform.common.errors import (
 )
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
-from pycytominer_transform.common.naming import TABLE_NUMBER, listed, table_prefix
+from pycytominer_transform.common.naming import TABLE_NUMBER, listed
 from pycytominer_transform.common.preset import Preset, load_preset, packaged_presets
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.sqlite_files import MAGIC, SUFFIXES
@@ -216,7 +216,16 @@ def _look_at_sqlite(
             if path.exists() and not path.is_file():
                 raise BadDatasetError(f"{relative}: is no regular file")
             shown = sqlite_layout.shown_name(path, relative)
-            held[relative] = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
+            # Other programs call their files so too, such as Thumbs.db; what is empty may be a copy that failed.
+            may_be_foreign = root.is_dir() and not relative.lower().endswith((".sqlite", ".sqlite3"))
+            if may_be_foreign and _is_of_another_kind(path):
+                logger.info("%s is not SQLite; passed over", relative)
+                continue
+            there = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
+            if may_be_foreign and not there:
+                logger.info("%s holds no table of the preset %s; passed over", relative, preset.name)
+                continue
+            held[relative] = there
     tables = _tables_there(preset, options, list(held.values()))
     for number, relative in enumerate(held, start=1):
         progress("looking at files", number, len(held))
@@ -225,7 +234,8 @@ def _look_at_sqlite(
                 resolve(root, relative), relative, preset, tables, options.part_size, looked.sample
             )
             looked.datasets.append(relative)
-    return looked, table_prefix
+    name_of = {source.table: source.sqlite_table for part in reversed(looked.parts) for source in part}
+    return looked, lambda table: sqlite_layout.prefix_of(name_of.get(table, ""), table, preset)
 
 
 @dataclass(frozen=True)
@@ -378,6 +388,12 @@ def _sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
         for name in folder.files
         if name.lower().endswith(SUFFIXES)
     )
+
+
+def _is_of_another_kind(path: Path) -> bool:
+    with suppress(OSError):
+        return path.stat().st_size > 0 and not _is_sqlite(path)
+    return False  # It cannot be read, which is an error.
 
 
 def _is_sqlite(path: Path) -> bool:
