@@ -139,7 +139,9 @@ class BundleReader:
             if len(tables) == len(names):
                 yield part, tables
                 tables = {}
-        raise StageEndedEarlyError(f"{self._where} ends within the bundle: the stage before this one ended early")
+        raise StageEndedEarlyError(
+            f"{self._where} ends within the bundle: the stage before this one ended early, or was not pct-extract"
+        )
 
     def _check(self, stream: OpenStream, part: int, name: str) -> None:
         if (stream.role, stream.text("pct.part"), stream.text("pct.table")) != ("table", str(part), name):

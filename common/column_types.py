@@ -6,6 +6,7 @@ stay text where a number would lose something (``0012``, a 20-digit barcode), an
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,9 @@ YES_WORDS = frozenset({"Yes", "yes", "YES", "True", "true", "TRUE"})
 NO_WORDS = frozenset({"No", "no", "NO", "False", "false", "FALSE"})
 _TRUTHS = YES_WORDS | NO_WORDS
 
+BLANKS = " \t"
+"""What a CSV reader passes over around a number."""
+
 _INT_NAME = re.compile(
     r"(?:^|_)(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+|Children_.+_Count|Count_.+|Group_.+)$"
 )
@@ -27,17 +31,22 @@ _INT_NAME = re.compile(
 _KEY_NAME = re.compile(
     r"^(?!(?:Mean|Median|StDev)_)(?:[^_]+_)?(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^_/]+)$"
 )
+# Metadata is what the user named it (``Metadata_Group_Name``), but for what numbers images and objects.
+_METADATA_KEY = re.compile(
+    r"(?:^|_)Metadata_(?:(?:[^_]+_)?(?:ImageNumber|ObjectNumber|Number_Object_Number)|[^_]+_Parent_[^_/]+)$"
+)
 _TEXT_NAME = re.compile(r"^(?:Image_)?(?:FileName|PathName|URL|MD5Digest)_")
 _MEASUREMENT = re.compile(
     r"(?:^|_)(?:AreaShape|Correlation|Granularity|Intensity|Location|Neighbors|Number|RadialDistribution|Texture)_"
 )
 _WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?$")
+_WHOLE_CANONICAL = re.compile(r"(?:0|-?[1-9]\d{0,17})$")
 _CANONICAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[+-]\d{1,3})?$")
 
 
 def names_whole_number(column: str) -> bool:
     """Say whether a column's name makes it an identifier or a count (``Cells_Parent_Nuclei``)."""
-    return _INT_NAME.search(column) is not None
+    return (_METADATA_KEY if names_metadata(column) else _INT_NAME).search(column) is not None
 
 
 def names_text(column: str) -> bool:
@@ -59,21 +68,26 @@ def names_measurement(column: str) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Say whether a text is a number as a CSV reader takes it (no spaces, no underscores)."""
+    """Say whether a text is a number as a CSV reader takes it: blanks around it, but no underscores."""
+    bare = text.strip(BLANKS)
     try:
-        float(text)
+        float(bare)
     except ValueError:
         return False
-    return text.isascii() and "_" not in text and text == text.strip()
+    return bare.isascii() and "_" not in bare and bare == bare.strip()
 
 
 def keeps_as_number(text: str, kind: ColumnType) -> bool:
     """Say whether a text would be the same text again if it were kept as a number: not so ``0012``, or 20 digits."""
-    return _CANONICAL.match(text) is not None and (kind == "int64" or _fits_float(text))
+    if kind == "int64":
+        return _WHOLE_CANONICAL.match(text) is not None
+    return _CANONICAL.match(text) is not None and _fits_float(text)
 
 
 def _fits_float(text: str) -> bool:
     """Say whether a float64 keeps a number: any of 15 digits, and those of more that a float64 was written as."""
+    if is_number(text) and math.isinf(float(text)):
+        return False
     if len(text) <= 15 or sum(map(str.isdigit, text)) <= 15:
         return True
     return is_number(text) and repr(float(text)) == text
@@ -86,6 +100,7 @@ class SampledColumn:
     name: str
     seen: bool = False
     whole: bool = True
+    whole_texts: bool = True
     canonical: bool = True
     exact: bool = True
     some_number: bool = False
@@ -99,10 +114,11 @@ class SampledColumn:
         self.seen = True
         self.only_truths = self.only_truths and text in _TRUTHS
         self.canonical = self.canonical and _CANONICAL.match(text) is not None
+        self.whole_texts = self.whole_texts and keeps_as_number(text, "int64")
         self.exact = self.exact and _fits_float(text)
-        if _WHOLE.match(text) is not None or is_number(text):
+        if is_number(text):
             self.some_number = True
-            self.whole = self.whole and _WHOLE.match(text) is not None
+            self.whole = self.whole and _WHOLE.match(text.strip(BLANKS)) is not None
         else:
             self.some_text = True
 
@@ -127,7 +143,8 @@ class SampledColumn:
         if names_measurement(self.name):
             return "float64"
         if names_metadata(self.name) and self.seen:
-            if self.some_text or not self.canonical or not (self.whole or self.exact):
+            whole = self.whole and self.whole_texts
+            if self.some_text or not self.canonical or not (whole or self.exact):
                 return "string"
-            return "int64" if self.whole else "float64"
+            return "int64" if whole else "float64"
         return "string" if self.some_text and not self.some_number else "float64"

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from pycytominer_transform.common import errors
 from pycytominer_transform.common.reporting import logger, set_up_reporting
+from pycytominer_transform.common.version import tool_version
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -49,13 +50,6 @@ class _Version(argparse.Action):
         with suppress(BrokenPipeError):
             print(f"{parser.prog} {tool_version()}")
         parser.exit()
-
-
-def tool_version() -> str:
-    """Give the version of the installed distribution."""
-    from importlib.metadata import version
-
-    return version("pycytominer-transform")
 
 
 def new_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

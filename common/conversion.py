@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from pycytominer_transform.common.column_types import NO_WORDS, NULL_WORDS, YES_WORDS, ColumnType, is_number
+from pycytominer_transform.common.column_types import BLANKS, NO_WORDS, NULL_WORDS, YES_WORDS, ColumnType, is_number
 from pycytominer_transform.common.errors import BadValueError
 
 if TYPE_CHECKING:
@@ -84,17 +85,24 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
         return _truth_of(text)
     if not is_number(text):
         raise ValueError(text)
+    text = text.strip(BLANKS)
     if kind != "int64":
         number = float(text)
+        if math.isinf(number) and any(map(str.isdigit, text)):
+            raise ValueError(text)  # 1e400
         return None if math.isnan(number) else number  # Whatever the letter case: nAn.
     try:
-        whole = int(text)
-    except ValueError:
-        number = float(text)
-        whole = int(number) if number.is_integer() else 1 << 64
-    if not -(1 << 63) <= whole < 1 << 63:
-        raise ValueError(text)
-    return whole
+        # A float is written with an exponent where its digits are not all of it (6.268425585172607e+16).
+        return _whole_number(Decimal(float(text) if "e" in text.lower() else text))
+    except ArithmeticError as error:
+        raise ValueError(text) from error
+
+
+def _whole_number(number: Decimal) -> int:
+    """Make a whole number of a decimal one, which a float would round where it is large."""
+    if not number.is_finite() or not -(1 << 63) <= number < 1 << 63 or number != number.to_integral_value():
+        raise ValueError(number)
+    return int(number)
 
 
 def _truth_of(text: str) -> bool:

@@ -40,6 +40,14 @@ def is_packed(path: Path) -> bool:
     return path.suffix.lower() == PACKED
 
 
+LINE_ENDS = (b"\n", b"\r")
+
+
+def cut_off(shown: str) -> str:
+    """Say that a file's last row has no line end."""
+    return f"{shown}: the last row has no line end, so the file may be cut off; if it is whole, add one"
+
+
 class ByteChecks:
     """Looks in all bytes of a file for what the parser would let pass.
 
@@ -77,10 +85,8 @@ class ByteChecks:
         DataError
             The file may be cut off.
         """
-        if self._last not in (b"\n", b"\r") and self._line_ends:
-            raise DataError(
-                f"{self._shown}: the last row has no line end, so the file may be cut off; if it is whole, add one"
-            )
+        if self._last not in LINE_ENDS and self._line_ends:
+            raise DataError(cut_off(self._shown))
 
 
 class _Inflated(io.RawIOBase):

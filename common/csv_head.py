@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycytominer_transform.common.csv_files import delimiter_of, open_csv
+from pycytominer_transform.common.csv_files import LINE_ENDS, cut_off, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.naming import listed
 
@@ -45,7 +46,13 @@ class CsvHead:
 
 
 def read_head(
-    path: Path, shown: str, *, size: int = FIRST_BYTES, known: Collection[str] = (), header_rows: int = 1
+    path: Path,
+    shown: str,
+    *,
+    size: int = FIRST_BYTES,
+    known: Collection[str] = (),
+    header_rows: int = 1,
+    must_end: bool = True,
 ) -> CsvHead:
     """Read a CSV file's header and first rows.
 
@@ -61,15 +68,19 @@ def read_head(
         Names that the header should hold, to decide what is between its fields.
     header_rows : int
         2 where a row of labels stands above that of the column names.
+    must_end : bool
+        Whether a last row without a line end is an error.
 
     Raises
     ------
     BadDatasetError
-        It is not UTF-8 text, holds NUL bytes, or names a column twice.
+        It is no regular file, is not UTF-8 text, holds NUL bytes, names a column twice, or ends within a row.
     StorageError
         It cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise BadDatasetError(f"{shown}: is no regular file")
         with open_csv(path, shown) as file:
             block = file.read(size)
             delimiter = delimiter_of(block, known)
@@ -80,6 +91,10 @@ def read_head(
                         f"{shown}: no end of the first two rows within {_MOST_BYTES} bytes; not a CSV file?"
                     )
                 block += file.read(size - len(block))
+            if must_end and head.has_rows and not is_packed(path):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) not in LINE_ENDS:
+                    raise BadDatasetError(cut_off(shown))
     except BadDatasetError:
         raise
     except DataError as error:

@@ -24,10 +24,11 @@ _IMAGE_BYTES = 1 << 24
 
 @dataclass
 class CsvDataset:
-    """One export folder: the file of each of its tables, relative to the source."""
+    """One export folder: the file of each of its tables, relative to the source; and what is wrong with it, if so."""
 
     name: str
     files: dict[str, str] = field(default_factory=dict)
+    fault: str = ""
 
     def shown(self, table: str) -> str:
         """Say how messages call a table's file."""
@@ -37,10 +38,8 @@ class CsvDataset:
 def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> list[CsvDataset]:
     """Find the export folders of a tree: those that hold a file of at least one table.
 
-    Raises
-    ------
-    BadDatasetError
-        A folder holds two files of one table (``cells.csv`` and ``Cells.csv``).
+    None where no folder holds a compartment. A folder that holds but an image table is a dataset only where
+    `lacks_compartments` says so.
     """
     datasets = []
     wanted = [preset.image, *compartments]
@@ -50,13 +49,36 @@ def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: S
             stem = csv_stem(name)
             for table in preset.tables_of(stem, wanted) if stem is not None else ():
                 if table in dataset.files:
-                    raise BadDatasetError(
-                        f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}"
-                    )
+                    dataset.fault = f"{folder.relative}: {dataset.files[table]} and {name} are both the table {table}"
+                    continue
                 dataset.files[table] = checked_name(folder.path_of(name))
-        if any(table in dataset.files for table in compartments):
+        if dataset.files:
             datasets.append(dataset)
-    return datasets
+    return datasets if any(has_compartments(dataset, preset) for dataset in datasets) else []
+
+
+def has_compartments(dataset: CsvDataset, preset: Preset) -> bool:
+    """Say whether a folder holds more than an image table."""
+    return any(table != preset.image for table in dataset.files)
+
+
+def lacks_compartments(root: Path, dataset: CsvDataset, preset: Preset, tables: Sequence[str]) -> bool:
+    """Say whether a folder with but an image table counts objects there, so that their tables must have been lost.
+
+    Raises
+    ------
+    BadDatasetError
+        The image table is no CSV.
+    """
+    if not dataset.files:
+        return True  # A combined file with columns of none of the tables.
+    if preset.image not in tables:
+        return False
+    file = dataset.files[preset.image]
+    heads = {preset.image: read_head(root / file, file, known=_keys(preset.image, preset))}
+    if not heads[preset.image].has_rows:
+        return False
+    return any(_objects_counted(root, dataset, preset, heads, table) for table in tables if table != preset.image)
 
 
 def only_labelled(root: Path, datasets: Sequence[CsvDataset], preset: Preset) -> None:
@@ -130,7 +152,7 @@ def _single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> lis
 
 def _has_signs(root: Path, dataset: CsvDataset, preset: Preset) -> bool:
     table = preset.compartments[0]
-    head = read_head(root / dataset.files[table], dataset.shown(table), known=_keys(table, preset))
+    head = read_head(root / dataset.files[table], dataset.shown(table), known=_keys(table, preset), must_end=False)
     return all(sign.is_among(dict.fromkeys(head.header, "text")) for sign in preset.signs)
 
 
@@ -151,8 +173,10 @@ def read_csv_dataset(
     Raises
     ------
     BadDatasetError
-        A table is missing, is no CSV, lacks its key columns, or has no rows where there are objects.
+        A table is missing or there twice, is no CSV, lacks its key columns, or has no rows where there are objects.
     """
+    if dataset.fault:
+        raise BadDatasetError(dataset.fault)
     if missing := [table for table in tables if table not in dataset.files]:
         there = listed(sorted(PurePosixPath(path).name for path in dataset.files.values()))
         raise BadDatasetError(f"dataset {dataset.name}: no table {listed(missing)} (there is {there})")

@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,8 +50,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         The disk refused.
     """
     check_destination(path, overwrite=overwrite)
-    if path.is_dir():
-        raise StorageError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise StorageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'no regular file'}")
     temporary = _temporary_name(path)
     with _storage_errors(path), _removed_on_failure(temporary):
         yield temporary
@@ -105,6 +105,21 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
             shutil.rmtree(old)
 
 
+def refuse_among_sources(path: Path, sources: Iterable[Path]) -> None:
+    """Refuse a destination that is one of the files that are to be read.
+
+    Raises
+    ------
+    DestinationExistsError
+        It is, by whatever name.
+    """
+    if not path.exists():
+        return
+    for source in sources:
+        if source.exists() and path.samefile(source):
+            raise DestinationExistsError(f"{path} is one of the source's own files; it will not be overwritten")
+
+
 @contextmanager
 def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
     """Give a folder beside a destination for what leads to it; removed at the end unless all went well and `keep`."""
@@ -121,7 +136,9 @@ def _is_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> bool:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.absolute().with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    # A name may have 255 bytes, and be cut within a character.
+    name = os.fsdecode(os.fsencode(path.name)[:100])
+    return path.absolute().with_name(f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pycytominer_transform.common import csv_layout, npz_layout, sqlite_layout
 from pycytominer_transform.common.csv_files import csv_stem
-from pycytominer_transform.common.errors import BadDatasetError, DataError, SourceNotFoundError, StorageError
+from pycytominer_transform.common.errors import (
+    BadDatasetError,
+    DataError,
+    SourceNotFoundError,
+    StorageError,
+    UsageError,
+)
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
-from pycytominer_transform.common.naming import TABLE_NUMBER, listed, table_prefix
+from pycytominer_transform.common.naming import TABLE_NUMBER, listed
 from pycytominer_transform.common.npz_file import SUFFIX as NPZ_SUFFIX
 from pycytominer_transform.common.preset import FORMATS, Preset, load_preset, packaged_presets
 from pycytominer_transform.common.reporting import count, logger, progress
@@ -79,17 +85,24 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
 
     Raises
     ------
+    UsageError
+        `source` is empty, or no compartment was asked for but the image table.
     SourceNotFoundError
         There is nothing at `source`.
     DataError
         It holds nothing that a preset knows, or a dataset is bad and none may be skipped.
     """
+    if not source:
+        raise UsageError("the source is an empty text; name a folder or a file ('.' is the current folder)")
     root = Path(os.path.abspath(source))
     if not root.exists():
         raise SourceNotFoundError(f"{source}: no such file or folder")
+    if not root.is_dir() and not root.is_file():
+        raise DataError(f"{source}: is neither a folder nor a regular file")
     tree = walk(root) if root.is_dir() else [Folder(".", ())]
     preset = load_preset(options.preset) if options.preset else recognise(root, tree)
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
+    options = _without_image(options, preset)
     look = {"csv": _look_at_csv, "sqlite": _look_at_sqlite, "npz": _look_at_npz}[preset.format]
     looked, prefixes = look(root, tree, preset, options)
     manifest = Manifest(
@@ -101,6 +114,14 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
         datasets_total=len(looked.datasets),
     )
     return manifest.shard(*options.shard), looked.skipped
+
+
+def _without_image(options: DiscoverOptions, preset: Preset) -> DiscoverOptions:
+    """Take the image table out of the compartments that were asked for: it is always taken."""
+    compartments = tuple(name for name in options.compartments if name != preset.image)
+    if options.compartments and not compartments:
+        raise UsageError(f"--compartments names no compartment but {preset.image}, which is always taken")
+    return replace(options, compartments=compartments)
 
 
 def recognise(root: Path, tree: Sequence[Folder]) -> Preset:
@@ -147,8 +168,10 @@ def _fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
         return root.is_dir() and bool(csv_layout.find_csv_datasets(tree, preset, preset.compartments))
     wanted = [preset.image, *preset.compartments]
     for relative in _sqlite_files(root, tree):
+        path = resolve(root, relative)
+        if not path.is_file():
+            continue
         try:
-            path = resolve(root, relative)
             shown = sqlite_layout.shown_name(path, relative)
             held = sqlite_layout.sqlite_tables(path, shown, preset, wanted)
             if len(held) > 1 and sqlite_layout.has_signs(path, shown, preset, held):
@@ -175,12 +198,22 @@ def _look_at_csv(
         wanted = "has the columns" if preset.is_single_table else "is named after a table"
         names = [sign.column for sign in preset.signs] if preset.is_single_table else [*compartments]
         raise DataError(f"{root}: no CSV file {wanted} {listed(names)}")
-    tables = _tables_there(preset, options, [set(dataset.files) for dataset in datasets])
+    whole = [dataset for dataset in datasets if csv_layout.has_compartments(dataset, preset)]
+    tables = _tables_there(preset, options, [set(dataset.files) for dataset in whole])
+    again = _staged_again(
+        root, {d.name: {file: table != preset.image for table, file in d.files.items()} for d in whole}
+    )
     looked = _Looked()
     filled = options.part_size
     for number, dataset in enumerate(datasets, start=1):
         progress("looking at datasets", number, len(datasets))
         with _bad_dataset(looked, options, len(datasets)):
+            if _is_left_out(again.get(dataset.name)):
+                continue
+            if not csv_layout.has_compartments(dataset, preset) and not csv_layout.lacks_compartments(
+                root, dataset, preset, tables
+            ):
+                continue
             found = csv_layout.read_csv_dataset(root, dataset, preset, tables, looked.sample)
             if filled >= options.part_size:
                 looked.parts.append([])
@@ -200,11 +233,25 @@ def _look_at_sqlite(
         raise DataError(f"{root}: no SQLite file in it (looked for names that end in {listed(SUFFIXES)})")
     looked = _Looked()
     held: dict[str, set[str]] = {}
+    again = _staged_again(root, {relative: {relative: True} for relative in files})
     for relative in files:
         with _bad_dataset(looked, options, len(files)):
+            if _is_left_out(again.get(relative)):
+                continue
             path = resolve(root, relative)
+            if path.exists() and not path.is_file():
+                raise BadDatasetError(f"{relative}: is no regular file")
             shown = sqlite_layout.shown_name(path, relative)
-            held[relative] = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
+            # Other programs call their files so too, such as Thumbs.db; what is empty may be a copy that failed.
+            may_be_foreign = root.is_dir() and not relative.lower().endswith((".sqlite", ".sqlite3"))
+            if may_be_foreign and _is_of_another_kind(path):
+                logger.info("%s is not SQLite; passed over", relative)
+                continue
+            there = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
+            if may_be_foreign and not there:
+                logger.info("%s holds no table of the preset %s; passed over", relative, preset.name)
+                continue
+            held[relative] = there
     tables = _tables_there(preset, options, list(held.values()))
     for number, relative in enumerate(held, start=1):
         progress("looking at files", number, len(held))
@@ -213,7 +260,66 @@ def _look_at_sqlite(
                 resolve(root, relative), relative, preset, tables, options.part_size, looked.sample
             )
             looked.datasets.append(relative)
-    return looked, table_prefix
+    name_of = {source.table: source.sqlite_table for part in reversed(looked.parts) for source in part}
+    return looked, lambda table: sqlite_layout.prefix_of(name_of.get(table, ""), table, preset)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A dataset whose files another has too, by links: all of them, or only some."""
+
+    name: str
+    other: str
+    is_all: bool
+
+
+def _staged_again(root: Path, datasets: dict[str, dict[str, bool]]) -> dict[str, _Again]:
+    """Find the datasets whose files are others' too; of several, the first that is no link is not among them.
+
+    Parameters
+    ----------
+    datasets : dict
+        By name, the files of each, and of each file whether two datasets may not share it.
+    """
+    if len(datasets) < 2:
+        return {}
+
+    def has_links(name: str) -> bool:
+        return any(resolve(root, file).is_symlink() for file in datasets[name])
+
+    owners: dict[tuple[int, int], str] = {}
+    again: dict[str, _Again] = {}
+    for name in sorted(datasets, key=has_links):
+        own: dict[tuple[int, int], bool] = {}
+        for file, matters in datasets[name].items():
+            with suppress(OSError):  # A link that leads nowhere is reported when it is read.
+                status = resolve(root, file).stat()
+                own[status.st_dev, status.st_ino] = matters
+        shared = [identity for identity in own if identity in owners]
+        if shared and len(shared) == len(own):
+            again[name] = _Again(name, owners[shared[0]], is_all=True)
+        elif known := [identity for identity in shared if own[identity]]:
+            again[name] = _Again(name, owners[known[0]], is_all=False)
+        else:
+            for identity in own:
+                owners.setdefault(identity, name)
+    return again
+
+
+def _is_left_out(again: _Again | None) -> bool:
+    """Say whether a dataset is another one once more, with a warning.
+
+    Raises
+    ------
+    BadDatasetError
+        It has only some of the other's files.
+    """
+    if again is None:
+        return False
+    if not again.is_all:
+        raise BadDatasetError(f"dataset {again.name}: some of its files are those of {again.other}, by links")
+    logger.warning("%s has the files of %s, by links; they are taken once", again.name, again.other)
+    return True
 
 
 def _look_at_npz(
@@ -227,10 +333,13 @@ def _look_at_npz(
         raise DataError(f"{root}: no file in it has a name that ends in {NPZ_SUFFIX}")
     looked = _Looked()
     looked.samples[table] = sample = npz_layout.NpzSample(table)
+    again = _staged_again(root, {relative: {relative: True} for relative in files})
     filled = options.part_size
     for number, relative in enumerate(files, start=1):
         progress("looking at files", number, len(files))
         with _bad_dataset(looked, options, len(files)):
+            if _is_left_out(again.get(relative)):
+                continue
             found = npz_layout.read_npz_source(root, relative, table, sample)
             if filled >= options.part_size:
                 looked.parts.append([])
@@ -333,6 +442,12 @@ def _sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
         for name in folder.files
         if name.lower().endswith(SUFFIXES)
     )
+
+
+def _is_of_another_kind(path: Path) -> bool:
+    with suppress(OSError):
+        return path.stat().st_size > 0 and not _is_sqlite(path)
+    return False  # It cannot be read, which is an error.
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from pycytominer_transform.common.column_types import (
     names_measurement,
     names_text,
 )
+from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Column, TableSchema
-from pycytominer_transform.common.naming import final_names, listed
+from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER, final_names, listed
 from pycytominer_transform.common.preset import Preset
 
 
@@ -91,7 +92,7 @@ class TableSample:
         Raises
         ------
         DataError
-            Two columns would have the same final name.
+            Two columns would have the same final name, or one that of a column that the tools add.
         """
         partial = set(self.partial_columns()) if only_common else set()
         kept = [name for name in self.columns if name not in partial]
@@ -105,6 +106,11 @@ class TableSample:
             bare = name.removeprefix(f"{prefix}_")
             if name in preset.unprefixed and bare not in kept:
                 named[name] = bare
+        parents = {f"Metadata_{preset.parent_column(prefix, other)}".lower() for other in compartments}
+        refuse_own_names(self.table, named)
+        for name in kept:
+            if name.lower() in parents:
+                self.fix(name, "int64")
         for name in filter(preset.is_whole, kept):
             if self.columns[name].whole and not self.columns[name].some_text:
                 self.fix(name, "int64")
@@ -115,3 +121,16 @@ class TableSample:
             self.fix(name, "string")
         columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)
         return TableSchema(self.table, prefix, columns)
+
+
+def refuse_own_names(table: str, named: Mapping[str, str]) -> None:
+    """Refuse columns whose final names are those of columns that the tools add.
+
+    Parameters
+    ----------
+    named : mapping
+        Final names by source names.
+    """
+    for source, name in named.items():
+        if name.lower() in (DATASET.lower(), TABLE_NUMBER.lower()) and name != TABLE_NUMBER:
+            raise DataError(f"table {table}: the column {source!r} is named as one that the tools add; rename it")

@@ -29,8 +29,8 @@ class JoinedPart:
     profiles : pyarrow.Table
         One row per single cell.
     counts : dict
-        ``rows`` and ``unmatched`` per table, ``joined`` rows, ``dropped`` rows of the anchor, and per partner how many
-        rows of the anchor are ``without`` one.
+        ``rows`` and ``unmatched`` per table, ``joined`` rows, rows of the anchor that are ``incomplete`` for want of a
+        partner, those of them that were ``dropped``, and per partner how many rows of the anchor are ``without`` one.
     """
 
     profiles: pa.Table
@@ -58,13 +58,15 @@ def join_part(
     rows = _matching_rows(connection, plan, tables)
     partners = [partner.table for partner in plan.partners]
     without = {name: rows[name].null_count for name in partners}
-    kept = _only_complete(rows, partners) if unmatched == "drop" else rows
+    complete = _only_complete(rows, partners)
+    kept = complete if unmatched == "drop" else rows
     counts = {
         "rows": {name: tables[name].num_rows for name in plan.tables},
         "joined": kept.num_rows,
+        "incomplete": rows.num_rows - complete.num_rows,
         "dropped": rows.num_rows - kept.num_rows,
         "without": without,
-        "unmatched": {name: tables[name].num_rows - _distinct(kept[name]) for name in plan.tables},
+        "unmatched": {name: tables[name].num_rows - _distinct(complete[name]) for name in plan.tables},
     }
     return JoinedPart(_gather(plan, tables, kept), counts)
 

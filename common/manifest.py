@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common.arrays import table_from_rows
@@ -51,7 +52,8 @@ class Source:
     bytes : int
         Size of the source, or of its share of the file, in bytes.
     fingerprint : str
-        Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``.
+        Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``; then those of its
+        write-ahead log, where it has one.
     """
 
     part: int
@@ -169,6 +171,11 @@ class Manifest:
         for source in self.sources:
             by_part.setdefault(source.part, []).append(source)
         return by_part
+
+    def files(self) -> list[Path]:
+        """List the files of the source, each once."""
+        names = sorted({source.path for source in self.sources})
+        return [Path(self.source) if name == "." else Path(self.source, name) for name in names]
 
     def only_parts(self, parts: Sequence[int]) -> Manifest:
         """Keep only some parts."""

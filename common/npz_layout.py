@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pycytominer_transform.common.column_types import ColumnType
 from pycytominer_transform.common.errors import DataError, StorageError
-from pycytominer_transform.common.found import FoundSource
+from pycytominer_transform.common.found import FoundSource, refuse_own_names
 from pycytominer_transform.common.manifest import Column, TableSchema
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.npz_file import SUFFIX, open_npz
@@ -57,7 +57,8 @@ class NpzSample:
         Raises
         ------
         DataError
-            What is metadata in one file is a feature or a location in another.
+            What is metadata in one file is a feature or a location in another, or a column has the name of one that
+            the tools add.
         """
         located = LOCATIONS if (self.located == self.files if only_common else self.located) else ()
         keys = [key for key in self.metadata if not only_common or self.files_with[key] == self.files]
@@ -68,6 +69,7 @@ class NpzSample:
             Column(key, key, "string" if preset.is_text(key) else _common_type(self.metadata[key])) for key in keys
         ]
         columns += [Column(name, name, "float64") for name in (*located, *features)]
+        refuse_own_names(self.table, {column.source: column.name for column in columns})
         return TableSchema(self.table, prefix, tuple(columns))
 
     def union_warning(self) -> str | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import part_name
 from pycytominer_transform.common.profiles import ProfilesReader
 from pycytominer_transform.common.provenance import new_step, steps_to_json
@@ -111,7 +111,7 @@ class _GroupWriter:
 
     def _history(self) -> str:
         step = new_step("pct-write", self._settings, {"rows": self.rows})
-        return steps_to_json([*self._reader.steps, replace(step)])
+        return steps_to_json([*self._reader.steps, step])
 
 
 def group_rows(schema: pa.Schema) -> int:
@@ -132,4 +132,7 @@ def _parquet_writer(sink: BinaryIO, schema: pa.Schema, compression: str) -> pq.P
 
     # Measurements hardly ever repeat: a dictionary of them costs time and saves nothing.
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return pq.ParquetWriter(sink, schema, compression=compression, use_dictionary=texts, write_statistics=True)
+    try:
+        return pq.ParquetWriter(sink, schema, compression=compression, use_dictionary=texts, write_statistics=True)
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(f"Parquet has no form for this table: {error}; leave that column out") from error

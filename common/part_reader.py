@@ -138,7 +138,10 @@ class PartReader:
     def _check_unchanged(path: Path, shown: str, source: Source) -> None:
         _, now = fingerprint(path)
         if now != source.fingerprint:
-            raise SourceChangedError(f"{shown}: has changed since pct-discover looked at it; run pct-discover again")
+            raise SourceChangedError(
+                f"{shown}: its size or time of modification has changed since pct-discover looked at it; run that again"
+                " (a copy keeps its time with cp -p or rsync -t)"
+            )
 
     def _with_own_columns(self, table: pa.Table, source: Source, schema: TableSchema) -> pa.Table:
         import pyarrow as pa

@@ -162,6 +162,8 @@ def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
             manifest = read_manifest_beside(path)
             shares.append((path, manifest))
             expected = [path / f"{part_name(part)}.arrow" for part in manifest.parts]
+            if any((path / part_name(part)).is_dir() for part in manifest.parts):
+                raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
             if missing := [name.name for name in expected if name not in files]:
                 raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
         found += files

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pycytominer_transform.common.commandline import tool_version
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Step
+from pycytominer_transform.common.version import tool_version
 
 
 def new_step(tool: str, options: dict[str, Any], counts: dict[str, Any]) -> Step:

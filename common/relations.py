@@ -13,7 +13,6 @@ from pycytominer_transform.common.naming import (
     IMAGE_NUMBER,
     OBJECT_NUMBER,
     TABLE_NUMBER,
-    listed,
     profile_order,
 )
 
@@ -95,7 +94,12 @@ def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
         if schema.table == anchor.table:
             continue
         scope = tuple(
-            name for name in KEY_NAMES if name in _names(manifest, anchor) and name in _names(manifest, schema)
+            name
+            for name in KEY_NAMES
+            if name in _names(manifest, anchor)
+            and name in _names(manifest, schema)
+            # The tools' own table number says no more than the dataset, and never equals one from the source.
+            and (name != TABLE_NUMBER or _has_table_number(anchor) == _has_table_number(schema))
         )
         own = source = ""
         if schema.table != preset.image:
@@ -139,6 +143,10 @@ def _number(schema: TableSchema, source: str) -> str:
     return schema.final_name(source) or schema.final_name(f"Metadata_{source}") or ""
 
 
+def _has_table_number(schema: TableSchema) -> bool:
+    return any(column.name == TABLE_NUMBER for column in schema.columns)
+
+
 def _names(manifest: Manifest, schema: TableSchema) -> set[str]:
     return {column.name for column in (*schema.columns, *manifest.own_columns(schema))}
 
@@ -169,8 +177,3 @@ def _is_wanted(manifest: Manifest, column: Column, image_columns: str) -> bool:
     if image_columns == "all" or manifest.preset.is_image_column(column.source):
         return True
     return bool(image_columns) and any(re.search(image_columns, name) for name in (column.source, column.name))
-
-
-def list_columns(plan: JoinPlan, table: str) -> str:
-    """Write out the columns that a table gives, for messages."""
-    return listed([name for name, its_table in plan.columns if its_table == table])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,10 +26,19 @@ def quoted(name: str) -> str:
 def read_only_uri(path: Path) -> str:
     """Write the URI by which SQLite opens a file for reading only.
 
-    A file in write-ahead mode on a read-only mount opens only as immutable; that is right where no log lies beside it.
+    A file in write-ahead mode on a read-only mount opens only as immutable, and elsewhere reading it would leave a log
+    and its index in the folder; immutable is right where no log lies beside the file, that is beside what a link to it
+    leads to.
     """
-    immutable = not Path(f"{path}-wal").exists() and not Path(f"{path}-journal").exists() and not _writable(path.parent)
-    return f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if immutable else ''}"
+    real = _real(path)
+    logged = any(Path(f"{real}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    immutable = not logged and (_is_write_ahead(real) or not _writable(real.parent))
+    return f"file:{quote(str(real))}?mode=ro{'&immutable=1' if immutable else ''}"
+
+
+def has_log(path: Path) -> bool:
+    """Say whether a write-ahead log lies beside a file."""
+    return Path(f"{_real(path)}-wal").exists()
 
 
 @contextmanager
@@ -72,7 +82,7 @@ def check_file(path: Path, shown: str) -> None:
     page_size = 65536 if page_size == 1 else page_size
     changes, pages = struct.unpack(">II", header[24:32])
     valid_for = struct.unpack(">I", header[92:96])[0]
-    if changes == valid_for and size < page_size * pages and not Path(f"{path}-wal").exists():
+    if changes == valid_for and size < page_size * pages and not Path(f"{_real(path)}-wal").exists():
         raise DataError(f"{shown}: is cut off: {size} bytes, its header says {page_size * pages}")
 
 
@@ -113,7 +123,15 @@ def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogateescape")
 
 
-def _writable(folder: Path) -> bool:
-    import os
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
+
+def _is_write_ahead(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(20)[18:] == b"\2\2"
+    return False  # SQLite says what is wrong with it.
+
+
+def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)

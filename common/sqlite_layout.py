@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.column_types import names_measurement, names_whole_number
+from pycytominer_transform.common.conversion import number_of
 from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
@@ -25,7 +26,8 @@ WHOLE_NUMBER = "-?[0-9]{1,18}"
 
 Run = tuple[int, int]
 ImageSet = tuple[Any, Any]
-"""Table number and image number, as they are stored."""
+"""Table number and image number, equal where they are joined as equal, however they are stored."""
+_NUMBER_AS_TEXT = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 @dataclass
@@ -38,12 +40,15 @@ class SqliteTable:
         For each image set its number of rows.
     runs_of : dict
         For each image set the first and last rowid of each run of its rows; empty where the table has no rowids.
+    whole_numbers : bool
+        Whether all its table numbers are stored as whole numbers, none as text.
     """
 
     name: str
     columns: dict[str, str]
     rows_of: dict[ImageSet, int] = field(default_factory=dict)
     runs_of: dict[ImageSet, list[Run]] = field(default_factory=dict)
+    whole_numbers: bool = True
 
 
 def shown_name(path: Path, relative: str) -> str:
@@ -74,6 +79,20 @@ def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str])
             raise BadDatasetError(f"{shown}: {held[table]} and {name} could both be the table {table}")
         held[table] = name
     return held
+
+
+def prefix_of(name: str, table: str, preset: Preset) -> str:
+    """Write a table's name with a capital; a compartment of the user's own as the file does (``FilteredNuclei``).
+
+    Parameters
+    ----------
+    name : str
+        What the file calls the table.
+    """
+    at = name.lower().rfind(table)
+    if table in (preset.image, *preset.compartments) or at < 0 or not name[at].isupper():
+        return table_prefix(table)
+    return name[at : at + len(table)]
 
 
 def has_signs(path: Path, shown: str, preset: Preset, held: Mapping[str, str]) -> bool:
@@ -127,7 +146,7 @@ def read_sqlite_dataset(
             )
             for table in tables
         ]
-        for part in _cut(found, size, part_size)
+        for part in _cut(_with_all_keys(found, preset), size, part_size)
     ]  # fmt: skip
 
 
@@ -173,6 +192,48 @@ def _cut(tables: dict[str, SqliteTable], size: int, part_size: int) -> list[_Sql
     return parts or [_SqlitePart(tables, [], bytes_a_cell)]
 
 
+def _with_all_keys(tables: dict[str, SqliteTable], preset: Preset) -> dict[str, SqliteTable]:
+    """Give the image sets of tables without table numbers those that the other tables' rows of the image have.
+
+    Such tables are joined on the image number alone. Where an image number belongs to several table numbers, its rows
+    cannot be told apart; then all are one image set, and so the file is one part.
+    """
+    without = [table for table in tables.values() if preset.table_number not in table.columns]
+    if not without or len(without) == len(tables):
+        return tables
+    with_both = {image_set for table in tables.values() if table not in without for image_set in table.rows_of}
+    numbers = {image: number for number, image in with_both}
+    told_apart = len(numbers) == len(with_both)
+
+    def key(image_set: ImageSet) -> ImageSet:
+        return (numbers.get(image_set[1]), image_set[1]) if told_apart else (None, None)
+
+    return {name: _with_keys(table, key) for name, table in tables.items()}
+
+
+def _with_keys(table: SqliteTable, key: Callable[[ImageSet], ImageSet]) -> SqliteTable:
+    changed = SqliteTable(table.name, table.columns)
+    for image_set, rows in table.rows_of.items():
+        changed.rows_of[key(image_set)] = changed.rows_of.get(key(image_set), 0) + rows
+    for image_set, runs in table.runs_of.items():
+        changed.runs_of.setdefault(key(image_set), []).extend(runs)
+    return changed
+
+
+def _joined_as(image_set: ImageSet) -> ImageSet:
+    """Give the numbers of an image set as the joined rows have them: ``'1'`` and ``1.0`` are 1."""
+    table_number, image_number = image_set
+    if isinstance(table_number, str) and _NUMBER_AS_TEXT.fullmatch(table_number):
+        table_number = int(table_number)
+    try:
+        if isinstance(image_number, str | bytes):
+            text = image_number if isinstance(image_number, str) else image_number.decode()
+            image_number = number_of(text, "int64")
+    except (ValueError, OverflowError):
+        pass  # Refused, with its row, when the rows are read.
+    return table_number, image_number
+
+
 def _sort_key(image_set: ImageSet) -> tuple[tuple[int, float, str], ...]:
     """Sort as the joined rows are: nothing first, then numbers (stored as text or not) by value, then texts."""
 
@@ -180,8 +241,8 @@ def _sort_key(image_set: ImageSet) -> tuple[tuple[int, float, str], ...]:
         if value is None:
             return 0, 0, ""
         if isinstance(value, str) and re.fullmatch(WHOLE_NUMBER, value):
-            return 1, int(value), ""
-        return (2, 0, str(value)) if isinstance(value, str | bytes) else (1, value, "")
+            return 1, int(value), value
+        return (2, 0, str(value)) if isinstance(value, str | bytes) else (1, value, str(value))
 
     return place(image_set[0]), place(image_set[1])
 
@@ -194,13 +255,23 @@ def _read_table(connection: sqlite3.Connection, name: str) -> SqliteTable:
 def _check_keys(found: SqliteTable, table: str, preset: Preset, shown: str) -> None:
     keys = [preset.image_number]
     if table != preset.image:
-        keys.append(preset.object_number_of(table_prefix(table)))
-    if missing := [key for key in keys if not {key, f"Metadata_{key}"} & found.columns.keys()]:
+        keys.append(preset.object_number_of(prefix_of(found.name, table, preset)))
+    columns = {column.lower() for column in found.columns}
+    if missing := [key for key in keys if not {key.lower(), f"metadata_{key}".lower()} & columns]:
         raise BadDatasetError(f"{shown}: table {found.name} has no column {listed(missing)}")
 
 
 def _find_image_sets(connection: sqlite3.Connection, table: SqliteTable, preset: Preset) -> None:
     """Find in which rows the image sets lie, once, so that a part need not look at the others' rows."""
+    _find_stored_image_sets(connection, table, preset)
+    table.whole_numbers = all(
+        number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in table.rows_of
+    )
+    merged = _with_keys(table, _joined_as)
+    table.rows_of, table.runs_of = merged.rows_of, merged.runs_of
+
+
+def _find_stored_image_sets(connection: sqlite3.Connection, table: SqliteTable, preset: Preset) -> None:
     number = quoted(preset.table_number) if preset.table_number in table.columns else "NULL"
     image, name = quoted(preset.image_number), quoted(table.name)
     rowid = rowid_name(list(table.columns))
@@ -251,10 +322,7 @@ def _sample_rows(connection: sqlite3.Connection, table: SqliteTable, preset: Pre
         if declares_text(declared) and not _is_number_by_name(column, sample):
             sample.fix(column, "string")
     if preset.table_number in table.columns:
-        whole = all(
-            number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in table.rows_of
-        )
-        sample.fix(preset.table_number, "int64" if whole else "string")
+        sample.fix(preset.table_number, "int64" if table.whole_numbers else "string")
 
 
 def _is_number_by_name(column: str, sample: TableSample) -> bool:

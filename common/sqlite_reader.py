@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import ColumnType
+from pycytominer_transform.common.column_types import ColumnType, is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import BadValues, arrow_type, csv_null_words, number_of
 from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Column, Source, TableSchema
-from pycytominer_transform.common.sqlite_files import connect, quoted, read_only_uri, rowid_name, sqlite_errors
+from pycytominer_transform.common.naming import TABLE_NUMBER
+from pycytominer_transform.common.sqlite_files import (
+    connect,
+    has_log,
+    quoted,
+    read_only_uri,
+    rowid_name,
+    sqlite_errors,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,6 +145,8 @@ class _Rows:
 
     def read(self, columns: Sequence[Column]) -> dict[Column, pa.ChunkedArray]:
         """Read columns: by the driver what it gives bit for bit, else by Python value by value."""
+        if has_log(self.path):
+            return self._read_without_driver(columns)
         exact, mixed = self._look_at(columns)
         by_driver = [column for column in columns if column not in exact]
         terms = [*(_expression(column, column in mixed) for column in by_driver), self.rowid or "NULL"]
@@ -153,6 +163,19 @@ class _Rows:
         self._count_words({column: arrays[column] for column in mixed if column in arrays})
         arrays.update(self._read_exactly(exact, rowids))
         return arrays
+
+    def _read_without_driver(self, columns: Sequence[Column]) -> dict[Column, pa.ChunkedArray]:
+        """Read columns of a file with a write-ahead log by Python's SQLite alone.
+
+        The driver has an SQLite of its own, and two in one process undo each other's locks on the log's index:
+        "database is locked", or a crash. Source: https://www.sqlite.org/howtocorrupt.html, 2.2.1.
+        """
+        import pyarrow as pa
+
+        rows = self.connection.execute(f"SELECT {self.rowid or 'NULL'} {self.picked}").fetchall()
+        self.count = len(rows)
+        rowids = pa.chunked_array([pa.array([number for (number,) in rows], type=pa.int64())])
+        return self._read_exactly(columns, rowids)
 
     def _look_at(self, columns: Sequence[Column]) -> tuple[list[Column], set[Column]]:
         """Find the text columns that hold numbers, and the number columns that hold a text or a blob.
@@ -223,6 +246,8 @@ class _Rows:
                 values.append(_text_of(value, column, self._where(rowids, place)))
             else:
                 try:
+                    if isinstance(value, str | bytes):
+                        _check_kept(value, column, self._where(rowids, place))
                     values.append(_number_of(value, column.type))
                     words += values[-1] is None
                 except (ValueError, OverflowError):
@@ -238,12 +263,26 @@ def _text_of(value: Any, column: Column, where: str) -> str | None:
         if isinstance(value, str):
             value.encode()
             return value
+        if column.name == TABLE_NUMBER and isinstance(value, float) and value.is_integer():
+            value = int(value)  # Tables are joined on it, and another may hold it as 1 or '1'.
         return value.decode() if isinstance(value, bytes) else None if value is None else repr(value)
     except UnicodeError as error:
         raise DataError(
             f"{where}, column {column.source!r}: holds bytes that are not UTF-8 text; correct them, or leave the "
             "column out of the table"
         ) from error
+
+
+def _check_kept(value: str | bytes, column: Column, where: str) -> None:
+    """Refuse a text of metadata that would not be the same again as a number (``0012``)."""
+    text = value if isinstance(value, str) else value.decode()
+    if not names_metadata(column.source) or not is_number(text) or text in csv_null_words():
+        return
+    if not keeps_as_number(text, column.type):
+        raise DataError(
+            f"{where}, column {column.source!r}: {text!r} would not stay as it is in a column of numbers; name the "
+            "column in the list 'text' of a preset"
+        )
 
 
 def _number_of(value: Any, kind: ColumnType) -> int | float | None:
@@ -270,7 +309,7 @@ def _expression(column: Column, is_mixed: bool) -> str:
     if not is_mixed:
         return name
     infinite = ""
-    if column.type != "int64":
+    if column.type != "int64" and not names_metadata(column.source):
         # SQLite has no other way to write it: https://www.sqlite.org/floatingpoint.html
         infinite = f"WHEN {name} = 'inf' THEN 9e999 WHEN {name} = '-inf' THEN -9e999 "
     # All numbers sort before the empty text.

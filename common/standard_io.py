@@ -48,8 +48,8 @@ def open_input(path: str, wanted: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_standard_output() -> Iterator[BinaryIO]:
-    """Open standard output for data.
+def open_standard_output(what: str = "Arrow") -> Iterator[BinaryIO]:
+    """Open standard output for data, Arrow or whatever `what` names.
 
     While it is open, descriptor 1 points at stderr, so that nothing else that prints can mix with the data.
 
@@ -59,7 +59,7 @@ def open_standard_output() -> Iterator[BinaryIO]:
         Standard output is a terminal.
     """
     if os.isatty(1):
-        raise UsageError("the output is Arrow, not text: give -o PATH, or pipe it into the next tool")
+        raise UsageError(f"the output is {what}, not text: give -o PATH, or pipe it on")
     grow_pipe(1)
     private = os.dup(1)
     os.dup2(2, 1)

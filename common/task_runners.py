@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pycytominer_transform.common.errors import StorageError
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -63,6 +67,25 @@ def task_runner(kind: RunnerKind, *, workers: int, dask_scheduler: str | None = 
     from prefect.task_runners import ThreadPoolTaskRunner
 
     return ThreadPoolTaskRunner(max_workers=workers if kind == "concurrent" else 1)
+
+
+def require_scheduler(address: str) -> None:
+    """Make sure that somebody listens where a Dask scheduler is said to be.
+
+    Raises
+    ------
+    StorageError
+        Nobody does. Dask itself would try for half a minute and end in a traceback.
+    """
+    place = urlsplit(address if "://" in address else f"tcp://{address}")
+    if place.scheme not in ("tcp", "tls") or place.hostname is None or place.port is None:
+        return
+    try:
+        socket.create_connection((place.hostname, place.port), timeout=10).close()
+    except OSError as error:
+        raise StorageError(
+            f"no Dask scheduler answers at {address} ({error}); start one, or leave --dask-scheduler out"
+        ) from error
 
 
 def wait_all(futures: Iterable[PrefectFuture[R]]) -> list[R | Exception]:

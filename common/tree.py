@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,12 +78,20 @@ def checked_name(relative: str) -> str:
 
 
 def fingerprint(path: Path) -> tuple[int, str]:
-    """Give a file's size in bytes and its fingerprint: size and modification time in nanoseconds."""
+    """Give a file's size in bytes and its fingerprint: size and modification time in nanoseconds.
+
+    Those of an SQLite file's write-ahead log follow where it has one, since what a writer commits goes there first.
+    """
     try:
         status = path.stat()
+        mark = f"{status.st_size}-{status.st_mtime_ns}"
+        if ".csv" not in path.name.lower():
+            with suppress(FileNotFoundError):
+                log = os.stat(f"{os.path.realpath(path)}-wal")
+                mark += f"-{log.st_size}-{log.st_mtime_ns}" if log.st_size else ""
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
-    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
+    return status.st_size, mark
 
 
 def _identity(path: Path) -> tuple[int, int]:

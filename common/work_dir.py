@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.destination import temporary_folder
-from pycytominer_transform.common.errors import PctError, describe_os_error
+from pycytominer_transform.common.errors import FailedPartsError, PctError, describe_os_error
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
 from pycytominer_transform.common.reporting import logger
 
 _FOLDERS = ("manifests", "bundles", "profiles")
+_SUFFIX = ".pct-work"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,6 @@ class WorkDir:
         """Make the folders for the parts."""
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
-
-    def clear(self) -> None:
-        """Remove what a flow puts here, and nothing else."""
-        for name in _FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        self.manifest.unlink(missing_ok=True)
 
     def manifest_of(self, manifest: Manifest, part: int) -> Path:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
@@ -100,15 +95,26 @@ def open_work_dir(path: str, *, output: Path, keep: bool) -> Iterator[WorkDir]:
     keep : bool
         Leave everything there although all went well.
     """
+    lasting = output.absolute().with_name(f"{output.name}{_SUFFIX}")
     if not path:
         with temporary_folder(output, keep=keep) as folder:
-            yield WorkDir(folder)
+            try:
+                yield WorkDir(folder)
+            except FailedPartsError:
+                # Some parts may have taken hours; the next run finds them by --work-dir.
+                if any((folder / "profiles").iterdir()) and not lasting.exists():
+                    os.rename(folder, lasting)
+                raise
+            if keep and not lasting.exists():
+                os.rename(folder, lasting)
+                logger.info("the work is kept in %s", lasting)
         return
-    work = WorkDir(Path(os.path.abspath(path)))
+    # A folder of our own inside: the user's may hold anything, a manifest.arrow or profiles/ among it.
+    work = WorkDir(Path(os.path.abspath(path)) / f"{output.name}{_SUFFIX}")
     try:
         work.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise describe_os_error(error, f"make the work dir {path}") from error
     yield work
     if not keep:
-        work.clear()
+        shutil.rmtree(work.path, ignore_errors=True)

@@ -58,7 +58,7 @@ def discover(
     DestinationExistsError
         The output exists and is not to be overwritten.
     """
-    from pycytominer_transform.common.destination import check_destination, complete_file
+    from pycytominer_transform.common.destination import check_destination, complete_file, refuse_among_sources
     from pycytominer_transform.common.manifest_files import write_manifest
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
@@ -73,6 +73,7 @@ def discover(
     else:
         check_destination(Path(output), overwrite=overwrite)
         manifest, skipped = _described(source, options or DiscoverOptions())
+        refuse_among_sources(Path(output), manifest.files())
         with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
             write_manifest(manifest, file, as_file=True)
     return DiscoverSummary(

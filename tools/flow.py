@@ -118,8 +118,10 @@ def convert(
         prefect_api(tracked=tracked, verbose=verbose),
     ):
         from prefect import flow
-        from pycytominer_transform.common.task_runners import task_runner
+        from pycytominer_transform.common.task_runners import require_scheduler, task_runner
 
+        if options.dask_scheduler:
+            require_scheduler(options.dask_scheduler)
         runner = task_runner(options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None)
         stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options)
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
@@ -159,6 +161,7 @@ class _Stages:
         return Path(self.source).name or self.source
 
     def run(self) -> FlowSummary:
+        from pycytominer_transform.common.destination import refuse_among_sources
         from pycytominer_transform.common.manifest_files import read_manifest
 
         discovered = discovering.discover_task.submit(
@@ -166,6 +169,7 @@ class _Stages:
             overwrite=True, options=self.options.discover,
         ).result()  # fmt: skip
         manifest = read_manifest(str(self.work.manifest))
+        refuse_among_sources(Path(self.output), manifest.files())
         self.work.prepare()
         self._work_on(manifest)
         if self.failures:
@@ -218,6 +222,8 @@ class _Stages:
             # The join of a part that was not extracted only says that it could not begin.
             extracted = part.extracted.result()
             joined = part.joined.result()
+        except UsageError:
+            raise  # It is the same for all parts.
         except Exception as error:
             self.failures[part.number] = str(error) or type(error).__name__
             logger.error("part %d failed: %s", part.number, self.failures[part.number])
@@ -244,7 +250,10 @@ class _Stages:
 
     def _fail(self, parts: int) -> None:
         reasons = "; ".join(f"part {part}: {reason}" for part, reason in sorted(self.failures.items()))
-        kept = f"; the others are kept in {self.work.path}" if self.options.work_dir else ""
+        kept = ""
+        if len(self.failures) < parts:
+            place = self.options.work_dir or Path(self.output).parent
+            kept = f"; the others are kept, go on with --work-dir {place}"
         raise FailedPartsError(f"{len(self.failures)} of {count(parts, 'part')} failed{kept}: {reasons}")
 
 

@@ -241,7 +241,7 @@ def report(summary: JoinSummary) -> None:
     if lacking := {table: number for table, number in counts.get("without", {}).items() if number}:
         what = "dropped" if counts["dropped"] else "kept with nulls"
         lacks = ", ".join(f"{number} lacked {table}" for table, number in lacking.items())
-        logger.warning("%s %s: %s", count(counts["dropped"] or max(lacking.values()), "object"), what, lacks)
+        logger.warning("%s %s: %s", count(counts["incomplete"], "object"), what, lacks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -52,13 +52,13 @@ class WriteSummary:
 
 
 def write(
-    *, profiles: Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None
+    *, profiles: str | Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None
 ) -> WriteSummary:
     """Write profiles as Parquet.
 
     Parameters
     ----------
-    profiles : sequence of str
+    profiles : str or sequence of str
         Folders of profiles, one Arrow IPC file, or ``-`` for a stream on standard input.
     output : str
         A file whose name ends in ``.parquet`` or ``.pq``; any other name is a folder that gets one file per part; ``-``
@@ -83,11 +83,12 @@ def write(
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
+    profiles = [profiles] if isinstance(profiles, str) else profiles
     if output != STANDARD:
         check_destination(Path(output), overwrite=overwrite)
     with ExitStack() as stack:
         if output == STANDARD:
-            sink = stack.enter_context(open_standard_output())
+            sink = stack.enter_context(open_standard_output("Parquet"))
             reader = open_profiles(profiles, stack)
             return _summary(reader, write_file(reader, sink, _settings(options)), [])
         reader = open_profiles(profiles, stack)

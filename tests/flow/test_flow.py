@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.discovery import DiscoverOptions
-from pycytominer_transform.tools import extract, flow, join
+from pycytominer_transform.tools import discover, extract, flow, join
 from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
 
 PLATE = Plate(folders=4, cells=12, features=6, missing=0.1)
@@ -122,7 +122,7 @@ def test_failing_parts_are_named_and_the_others_kept(
     words = [str(copy), "-o", str(tmp_path / "out.parquet"), "--work-dir", str(tmp_path / "work"), *ONE_FOLDER_A_PART]
     assert flow.main(words) == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("pct-flow: error: 2 of 4 parts failed; the others are kept in ")
+    assert told.startswith("pct-flow: error: 2 of 4 parts failed; the others are kept, go on with --work-dir ")
     for part, file in zip((2, 4), spoilt, strict=True):
         assert f"part {part}: {file}, row 2, column" in told
         assert "'oops' is not a number" in told
@@ -146,17 +146,17 @@ def test_kept_work_is_taken_up_only_for_the_same_options(plate: Path, tmp_path: 
         runner="sequential",
     )
 
-    def again(name: str, options: flow.FlowOptions) -> flow.FlowSummary:
-        return flow.convert(source=str(plate), output=str(tmp_path / name), options=options)
+    def again(options: flow.FlowOptions) -> flow.FlowSummary:
+        return flow.convert(source=str(plate), output=str(tmp_path / "out.parquet"), overwrite=True, options=options)
 
-    assert again("first.parquet", options).taken_up == 0
-    assert again("second.parquet", options).taken_up == 4
-    assert pq.read_table(tmp_path / "first.parquet").equals(pq.read_table(tmp_path / "second.parquet"))
-    kept = again("third.parquet", replace(options, join=join.JoinOptions(unmatched="keep")))
+    assert again(options).taken_up == 0
+    first = pq.read_table(tmp_path / "out.parquet")
+    assert again(options).taken_up == 4
+    assert pq.read_table(tmp_path / "out.parquet").equals(first)
+    kept = again(replace(options, join=join.JoinOptions(unmatched="keep")))
     assert kept.taken_up == 0
     assert kept.written.rows == len(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")))
-    floats = replace(options, extract=extract.ExtractOptions(float32=True))
-    assert again("fourth.parquet", floats).taken_up == 0
+    assert again(replace(options, extract=extract.ExtractOptions(float32=True))).taken_up == 0
 
 
 @pytest.mark.prefect
@@ -168,6 +168,57 @@ def test_failure_leaves_nothing_without_a_work_dir(
     assert flow.main([str(copy), "-o", str(tmp_path / "out.parquet"), "-q"]) == 1
     assert entries(tmp_path) == before
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.prefect
+def test_finished_parts_outlive_a_failed_run(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = Path(shutil.copytree(copy, tmp_path / "good"))
+    file = spoil(copy, 0)
+    words = [str(copy), "-o", str(tmp_path / "out.parquet"), *ONE_FOLDER_A_PART]
+    assert flow.main(words) == 1
+    assert f"go on with --work-dir {tmp_path}: part 1: {file}" in capsys.readouterr().err.splitlines()[-1]
+    assert entries(tmp_path) == {"good", "plate1", "out.parquet.pct-work"}
+    shutil.copyfile(good / file, copy / file)
+    assert flow.main([*words, "--work-dir", str(tmp_path)]) == 0
+    assert "3 parts of 4 were finished already" in capsys.readouterr().err
+    assert oracle.compare(oracle.profiles(good), tmp_path / "out.parquet") == []
+    assert entries(tmp_path) == {"good", "plate1", "out.parquet"}
+
+
+@pytest.mark.prefect
+def test_what_else_lies_in_the_work_dir_stays(plate: Path, tmp_path: Path) -> None:
+    own = tmp_path / "profiles" / "mine.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    (tmp_path / "manifest.arrow").write_text("mine")
+    assert flow.main([str(plate), "-o", str(tmp_path / "out.parquet"), "--work-dir", str(tmp_path), "-q"]) == 0
+    assert own.read_text() == (tmp_path / "manifest.arrow").read_text() == "mine"
+    assert entries(tmp_path) == {"profiles", "manifest.arrow", "out.parquet"}
+
+
+@pytest.mark.prefect
+def test_a_source_is_never_overwritten(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = sorted(copy.rglob("Cells.csv"))[0]
+    before = file.read_bytes()
+    link = tmp_path / "cells.parquet"
+    link.symlink_to(file)
+    assert discover.main([str(copy), "-o", str(file), "--overwrite", "-q"]) == 1
+    assert flow.main([str(copy), "-o", str(link), "--overwrite", "-q"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("is one of the source's own files") == 2
+    assert file.read_bytes() == before
+
+
+@pytest.mark.dask
+def test_a_scheduler_that_is_not_there_is_named(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--runner", "dask", "--dask-scheduler", "tcp://127.0.0.1:9"]
+    assert flow.main([str(plate), "-o", str(tmp_path / "out.parquet"), *words]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in told[0]
+    assert entries(tmp_path) == set()
 
 
 @pytest.mark.prefect

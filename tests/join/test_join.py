@@ -52,7 +52,8 @@ def counted_by_hand(trees: dict[str, Tables]) -> dict[str, Any]:
                     used[name.lower()].add((index, number))
     unmatched = {name: rows[name] - len(found) for name, found in used.items()}
     unmatched |= {"cytoplasm": rows["cytoplasm"] - joined, "image": 0}
-    return {"rows": rows, "joined": joined, "without": without, "unmatched": unmatched}
+    incomplete = rows["cytoplasm"] - joined
+    return {"rows": rows, "joined": joined, "incomplete": incomplete, "without": without, "unmatched": unmatched}
 
 
 @pytest.mark.parametrize("size", ["1", "1GB"])
@@ -202,3 +203,22 @@ def test_profiles_at_rest_are_plain_arrow_files_of_one_schema(tmp_path: Path) ->
     tables = [pa.ipc.open_file(path).read_all() for path in files]
     assert all(table.schema.equals(tables[0].schema) for table in tables)
     assert sum(table.num_rows for table in tables) == counted_by_hand(lossy())["joined"]
+
+
+def test_incomplete_objects_are_counted_alike_whether_dropped_or_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Objects that lack a cell, and others that lack a nucleus, are as many as both together."""
+    source = write_sheets(tmp_path / "source", lossy())
+    run("discover", source, "-o", tmp_path / "m")
+    run("extract", tmp_path / "m", "-o", tmp_path / "b")
+    told = {}
+    for unmatched in ("drop", "keep"):
+        capsys.readouterr()
+        assert join.main([str(tmp_path / "b"), "-o", str(tmp_path / unmatched), "--unmatched", unmatched]) == 0
+        told[unmatched] = capsys.readouterr().err
+    dropped, kept = (told[way].splitlines()[-1] for way in ("drop", "keep"))
+    assert dropped.replace(" dropped: ", ": ") == kept.replace(" kept with nulls: ", ": ")
+    assert [line for line in told["drop"].splitlines() if "cytoplasm: " in line] == [
+        line for line in told["keep"].splitlines() if "cytoplasm: " in line
+    ]

@@ -64,7 +64,7 @@ def test_the_history_of_all_stages_with_right_counts_is_in_the_file(
     }
     written = sum(rows_of_parts(profiles))
     assert steps[0]["counts"] == {"datasets": 4, "parts": 4, "datasets_skipped": 0}
-    assert steps[1]["counts"] == {"rows": by_hand, "made_null": {}}
+    assert steps[1]["counts"] == {"rows": by_hand, "made_null": {}, "null_words": {}}
     assert steps[2]["counts"]["joined"] == steps[3]["counts"]["rows"] == written
     assert steps[2]["counts"]["rows"] == by_hand
     assert steps[2]["counts"]["dropped"] == by_hand["cytoplasm"] - written > 0
@@ -262,3 +262,14 @@ def test_a_plate_without_any_cell_has_all_columns(tmp_path: Path) -> None:
     for table in (parquet_table(tmp_path / "out.parquet"), parquet_table(next((tmp_path / "out").iterdir()))):
         assert table.num_rows == 0
         assert {"Metadata_ObjectNumber", "Cells_AreaShape_Area", "Image_FileName_DNA"} & set(table.column_names)
+
+
+def test_a_type_that_parquet_lacks_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table({"x": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    with pa.OSFile(str(tmp_path / "foreign.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert write.main([str(tmp_path / "foreign.arrow"), "-o", str(tmp_path / "out.parquet")]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "month_day_nano_interval" in told[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign.arrow"]

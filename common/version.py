@@ -1,0 +1,10 @@
+"""The version of the installed distribution."""
+
+from __future__ import annotations
+
+
+def tool_version() -> str:
+    """Give the version; looked up only when asked, since that takes longer than all else in ``--help``."""
+    from importlib.metadata import version
+
+    return version("pycytominer-transform")
