@@ -170,7 +170,7 @@ def flow(source: Path, out: Path, *words: object) -> Ran:
     return run_process("flow", source, "-q", "-o", out, "--runner", "sequential", *words)
 
 
-def test_a_flow_names_the_failed_part_and_leaves_nothing(plate: Path, tmp_path: Path) -> None:
+def test_a_flow_names_the_failed_part_and_keeps_the_others(plate: Path, tmp_path: Path) -> None:
     content = (plate / CELLS).read_text().splitlines()
     (plate / CELLS).write_text("\n".join([*content[:-1], content[-1].rpartition(",")[0] + ",oops"]) + "\n")
     ran = flow(plate, tmp_path / "out.parquet", "--part-size", "1")
@@ -178,7 +178,8 @@ def test_a_flow_names_the_failed_part_and_leaves_nothing(plate: Path, tmp_path: 
     assert all(line.startswith("pct-flow: error: ") for line in ran.lines), ran
     assert "1 of 3 parts failed" in ran.lines[-1]
     assert all(word in ran.lines[-1] for word in ("part 2", CELLS, f"row {len(content)}", "oops"))
-    assert entries(tmp_path) == {"plate"}
+    assert f"go on with --work-dir {tmp_path}" in ran.lines[-1]
+    assert entries(tmp_path) == {"plate", "out.parquet.pct-work"}
 
 
 def test_a_flow_with_nothing_to_read(tmp_path: Path) -> None:

@@ -58,10 +58,9 @@ def test_a_stage_is_killed_while_it_waits_for_more(
 
 def test_discover_is_killed_while_it_reads(tmp_path: Path) -> None:
     source = write_sheets(tmp_path / "plate", small_tables())
-    table = source / FOLDERS[2] / "Nuclei.csv"
-    table.unlink()
-    os.mkfifo(table)
-    with LivePipe(tmp_path, source) as pipe, table.open("wb"):
+    preset = tmp_path / "preset.toml"
+    os.mkfifo(preset)
+    with LivePipe(tmp_path, source, words={"discover": f"--preset {preset}"}) as pipe, preset.open("wb"):
         # Opened: so discover has come to this file, which does not end.
         pipe.kill("discover")
         check_ended_early(pipe, "discover")

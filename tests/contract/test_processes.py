@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from plates_sheets import small_tables, write_sheets
 from pycytominer_transform.common import prefect_server
 from running import PATIENCE, STAGES, TOOLS, Ran, Staged, entries, environment, executable, run_process
-from spoiling import FOLDERS
 
 HEAVY = ("pyarrow", "duckdb", "prefect", "adbc_driver_sqlite", "numpy", "pandas", "sqlalchemy", "dask")
 SEEN = """
@@ -123,14 +121,9 @@ def waiting(tool: str, staged: Staged, folder: Path) -> list[str]:
     """Give the words with which a stage opens a FIFO below `folder` and waits there for what never comes."""
     out = folder / "out"
     out.mkdir()
-    if tool in ("discover", "flow"):
-        source = write_sheets(folder / "plate", small_tables())
-        table = source / FOLDERS[2] / "Nuclei.csv"
-        table.unlink()
-        os.mkfifo(folder / "fifo")
-        table.symlink_to(folder / "fifo")
-        return [str(source), "-o", str(out / "made.parquet")]
     os.mkfifo(folder / "fifo")
+    if tool in ("discover", "flow"):
+        return [str(staged.source), "--preset", str(folder / "fifo"), "-o", str(out / "made.parquet")]
     return [str(folder / "fifo"), "-o", str(out / "made.parquet")]
 
 
