@@ -227,7 +227,7 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
             f"{where} is a manifest of version {rest.get('version')}; this program knows version {MANIFEST_VERSION}: "
             "run pct-discover again"
         )
-    if table.schema.names != [field.name for field in fields(Source)]:
+    if [(field.name, field.type) for field in table.schema] != [(field.name, field.type) for field in _arrow_fields()]:
         raise DataError(f"{where}: the manifest has other columns than version {MANIFEST_VERSION} has")
     sources = []
     for row in table.to_pylist():

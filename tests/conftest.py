@@ -20,7 +20,13 @@ SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "sh
 NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
 
 # On a busy machine nothing here says anything by its speed; in CI Hypothesis draws the same examples every time.
-settings.register_profile("pct", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile(
+    "pct",
+    derandomize=bool(os.environ.get("CI")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
 settings.load_profile("pct")
 
 
