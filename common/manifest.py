@@ -7,7 +7,7 @@ the tables' schemas, the provenance) as JSON in the schema's metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -227,7 +227,7 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
             f"{where} is a manifest of version {rest.get('version')}; this program knows version {MANIFEST_VERSION}: "
             "run pct-discover again"
         )
-    if [(field.name, field.type) for field in table.schema] != [(field.name, field.type) for field in _arrow_fields()]:
+    if _flat_types(table.schema) != _flat_types(_arrow_fields()):
         raise DataError(f"{where}: the manifest has other columns than version {MANIFEST_VERSION} has")
     sources = []
     for row in table.to_pylist():
@@ -262,6 +262,11 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise DataError(f"{where}: not a manifest that this program wrote ({error})") from error
+
+
+def _flat_types(columns: Iterable[pa.Field]) -> list[tuple[str, str]]:
+    """List columns with their types; of lists only that they are, since readers differ in what may be null in them."""
+    return [(column.name, str(column.type).split("<")[0]) for column in columns]
 
 
 def _arrow_fields() -> list[pa.Field]:
