@@ -18,6 +18,7 @@ from pycytominer_transform.common.column_types import TYPES, ColumnType
 from pycytominer_transform.common.errors import DataError, UsageError
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.preset import Preset, preset_from_keys
+from pycytominer_transform.common.tree import resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,7 +176,7 @@ class Manifest:
     def files(self) -> list[Path]:
         """List the files of the source, each once."""
         names = sorted({source.path for source in self.sources})
-        return [Path(self.source) if name == "." else Path(self.source, name) for name in names]
+        return [resolve(Path(self.source), name) for name in names]
 
     def only_parts(self, parts: Sequence[int]) -> Manifest:
         """Keep only some parts."""

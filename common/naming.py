@@ -11,6 +11,9 @@ TABLE_NUMBER = "Metadata_TableNumber"
 IMAGE_NUMBER = "Metadata_ImageNumber"
 OBJECT_NUMBER = "Metadata_ObjectNumber"
 
+WHOLE_NUMBER = "-?[0-9]{1,18}"
+"""What a table number stored as text must look like to be sorted as a number."""
+
 _FIRST = (TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
 _GROUPS = ("Image_", "Cytoplasm_", "Cells_", "Nuclei_")
 

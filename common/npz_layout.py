@@ -15,7 +15,7 @@ from pycytominer_transform.common.npz_file import SUFFIX, open_npz
 from pycytominer_transform.common.npz_metadata import Value
 from pycytominer_transform.common.npz_reader import LOCATIONS, NpzContent, look_into
 from pycytominer_transform.common.preset import Preset
-from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
+from pycytominer_transform.common.tree import Folder, checked_name, fingerprint, resolve
 
 
 @dataclass
@@ -93,7 +93,7 @@ def any_fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
     """Say whether a source has a file with the arrays that a preset's files are recognised by."""
     for relative in find_npz_files(root, tree):
         try:
-            with open_npz(root if relative == "." else root / relative, relative) as npz:
+            with open_npz(resolve(root, relative), relative) as npz:
                 if all(sign.column in npz for sign in preset.signs):
                     return True
         except (DataError, StorageError):
@@ -110,7 +110,7 @@ def read_npz_source(root: Path, relative: str, table: str, sample: NpzSample) ->
     DataError
         It is damaged or could run code.
     """
-    path = root if relative == "." else root / relative
+    path = resolve(root, relative)
     shown = path.name if relative == "." else relative
     with open_npz(path, shown) as npz:
         content = look_into(npz, shown)

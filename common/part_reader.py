@@ -14,13 +14,12 @@ from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
 from pycytominer_transform.common.csv_reader import CsvReader
-from pycytominer_transform.common.discovery import resolve
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
 from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema
 from pycytominer_transform.common.naming import DATASET
 from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.sqlite_reader import read_sqlite
-from pycytominer_transform.common.tree import fingerprint
+from pycytominer_transform.common.tree import fingerprint, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.naming import TABLE_NUMBER, listed
+from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.sqlite_files import quoted
-from pycytominer_transform.common.sqlite_layout import WHOLE_NUMBER
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pycytominer_transform.common.errors import DataError, StorageError, describe_os_error
+from pycytominer_transform.common.tree import Folder, checked_name
 
 SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
 MAGIC = b"SQLite format 3\0"
@@ -39,6 +40,31 @@ def read_only_uri(path: Path) -> str:
 def has_log(path: Path) -> bool:
     """Say whether a write-ahead log lies beside a file."""
     return Path(f"{_real(path)}-wal").exists()
+
+
+def find_sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
+    """List the files of a source that are named as SQLite files, relative to it; ``.`` where it is one itself."""
+    if not root.is_dir():
+        return ["."]
+    return sorted(
+        checked_name(folder.path_of(name))
+        for folder in tree
+        for name in folder.files
+        if name.lower().endswith(SUFFIXES)
+    )
+
+
+def is_of_another_kind(path: Path) -> bool:
+    """Say whether a file that can be read, and is not empty, is not SQLite."""
+    with suppress(OSError):
+        return path.stat().st_size > 0 and not is_sqlite(path)
+    return False  # It cannot be read, which is an error.
+
+
+def is_sqlite(path: Path) -> bool:
+    """Say whether a file begins as SQLite files do."""
+    with path.open("rb") as file:
+        return file.read(16) == MAGIC
 
 
 @contextmanager

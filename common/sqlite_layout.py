@@ -15,14 +15,12 @@ from pycytominer_transform.common.column_types import names_measurement, names_w
 from pycytominer_transform.common.conversion import number_of
 from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
-from pycytominer_transform.common.naming import listed, table_prefix
+from pycytominer_transform.common.naming import WHOLE_NUMBER, listed, table_prefix
 from pycytominer_transform.common.preset import Preset, declares_text
 from pycytominer_transform.common.sqlite_files import connect, quoted, rowid_name
 from pycytominer_transform.common.tree import fingerprint
 
 _SAMPLE_ROWS = 50
-WHOLE_NUMBER = "-?[0-9]{1,18}"
-"""What a table number stored as text must look like to be sorted as a number."""
 
 Run = tuple[int, int]
 ImageSet = tuple[Any, Any]

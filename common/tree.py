@@ -68,6 +68,11 @@ def walk(root: Path) -> list[Folder]:
     return sorted(folders, key=lambda folder: folder.relative)
 
 
+def resolve(root: Path, relative: str) -> Path:
+    """Give the path of a source's file; ``.`` is the source itself."""
+    return root if relative == "." else root / relative
+
+
 def checked_name(relative: str) -> str:
     """Refuse a path that cannot be written as text."""
     try:

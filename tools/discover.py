@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pycytominer_transform.common import commandline, errors
-from pycytominer_transform.common.discovery import DEFAULT_PART_SIZE, DiscoverOptions, discover_manifest
+from pycytominer_transform.common.discover_options import DEFAULT_PART_SIZE, DiscoverOptions
+from pycytominer_transform.common.discovery import discover_manifest
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, size

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
-from pycytominer_transform.common.discovery import DiscoverOptions
+from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.reporting import count, logger, progress

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from oracle import compare, profiles
 from plates import Plate
 from plates_sqlite import SqliteStyle, write_sqlite
-from pycytominer_transform.common.discovery import DiscoverOptions, discover_manifest
+from pycytominer_transform.common.discover_options import DiscoverOptions
+from pycytominer_transform.common.discovery import discover_manifest
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.manifest_files import read_manifest
 from pycytominer_transform.common.sqlite_reader import _describe

@@ -13,7 +13,7 @@ import oracle
 import pyarrow.parquet as pq
 import pytest
 from plates import Plate, write_csv
-from pycytominer_transform.common.discovery import DiscoverOptions
+from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.tools import discover, extract, flow, join
 from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
 

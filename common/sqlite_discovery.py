@@ -1,0 +1,71 @@
+"""Looking at all SQLite files of a source, and cutting them into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pycytominer_transform.common import sqlite_layout
+from pycytominer_transform.common.discover_options import DiscoverOptions
+from pycytominer_transform.common.errors import BadDatasetError, DataError
+from pycytominer_transform.common.looked import Looked, bad_dataset, tables_there
+from pycytominer_transform.common.naming import listed
+from pycytominer_transform.common.preset import Preset
+from pycytominer_transform.common.reporting import logger, progress
+from pycytominer_transform.common.sqlite_files import SUFFIXES, find_sqlite_files, is_of_another_kind
+from pycytominer_transform.common.staged_again import is_left_out, staged_again
+from pycytominer_transform.common.tree import Folder, resolve
+
+
+def look_at_sqlite(
+    root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
+) -> tuple[Looked, Callable[[str], str]]:
+    """Look at the SQLite files of a source.
+
+    Returns
+    -------
+    Looked
+        The parts, each with its sources, and samples of the tables' columns.
+    callable
+        Gives the prefix of a table's columns by the table's name.
+
+    Raises
+    ------
+    DataError
+        There are no such files, or a dataset is bad and none may be skipped.
+    """
+    compartments = options.compartments or preset.compartments
+    files = find_sqlite_files(root, tree)
+    if not files:
+        raise DataError(f"{root}: no SQLite file in it (looked for names that end in {listed(SUFFIXES)})")
+    looked = Looked()
+    held: dict[str, set[str]] = {}
+    again = staged_again(root, {relative: {relative: True} for relative in files})
+    for relative in files:
+        with bad_dataset(looked, options, len(files)):
+            if is_left_out(again.get(relative)):
+                continue
+            path = resolve(root, relative)
+            if path.exists() and not path.is_file():
+                raise BadDatasetError(f"{relative}: is no regular file")
+            shown = sqlite_layout.shown_name(path, relative)
+            # Other programs call their files so too, such as Thumbs.db; what is empty may be a copy that failed.
+            may_be_foreign = root.is_dir() and not relative.lower().endswith((".sqlite", ".sqlite3"))
+            if may_be_foreign and is_of_another_kind(path):
+                logger.info("%s is not SQLite; passed over", relative)
+                continue
+            there = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
+            if may_be_foreign and not there:
+                logger.info("%s holds no table of the preset %s; passed over", relative, preset.name)
+                continue
+            held[relative] = there
+    tables = tables_there(preset, options, list(held.values()))
+    for number, relative in enumerate(held, start=1):
+        progress("looking at files", number, len(held))
+        with bad_dataset(looked, options, len(files)):
+            looked.parts += sqlite_layout.read_sqlite_dataset(
+                resolve(root, relative), relative, preset, tables, options.part_size, looked.sample
+            )
+            looked.datasets.append(relative)
+    name_of = {source.table: source.sqlite_table for part in reversed(looked.parts) for source in part}
+    return looked, lambda table: sqlite_layout.prefix_of(name_of.get(table, ""), table, preset)
