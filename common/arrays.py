@@ -22,8 +22,8 @@ def row_numbers(count: int) -> pa.Array:
     return pa.arange(0, count)
 
 
-def constant(value: str | int, count: int) -> pa.Array:
-    """Give an array of one value, `count` times: string or int64."""
+def constant(value: str | float, count: int) -> pa.Array:
+    """Give an array of one value, `count` times: string, int64 or float64."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -24,6 +24,9 @@ class DiscoverOptions:
         Keep every N-th part beginning with the I-th.
     columns : {'union', 'intersection'}
         What to do with columns that only some files of a table have.
+    path_metadata : str
+        Regular expression whose named groups are metadata in the datasets' paths; ``none`` to take nothing from there;
+        empty for what the preset recognises.
     on_bad_dataset : {'fail', 'skip'}
         What to do with a dataset that lacks a table or cannot be read.
     """
@@ -32,5 +35,6 @@ class DiscoverOptions:
     compartments: tuple[str, ...] = ()
     part_size: int = DEFAULT_PART_SIZE
     shard: tuple[int, int] = (1, 1)
+    path_metadata: str = ""
     columns: Literal["union", "intersection"] = "union"
     on_bad_dataset: Literal["fail", "skip"] = "fail"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from pycytominer_transform.common.csv_discovery import look_at_csv
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, UsageError
 from pycytominer_transform.common.looked import Looked
-from pycytominer_transform.common.manifest import Manifest, Source, TableSchema
+from pycytominer_transform.common.manifest import Manifest, PathValues, Source, TableSchema
 from pycytominer_transform.common.naming import TABLE_NUMBER
 from pycytominer_transform.common.npz_discovery import look_at_npz
+from pycytominer_transform.common.path_metadata import path_columns, path_values
 from pycytominer_transform.common.preset import Preset, load_preset
 from pycytominer_transform.common.recognition import recognise
 from pycytominer_transform.common.reporting import count, logger
@@ -53,13 +54,16 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     options = _without_image(options, preset)
     look = {"csv": look_at_csv, "sqlite": look_at_sqlite, "npz": look_at_npz}[preset.format]
     looked, prefixes = look(root, tree, preset, options)
+    tables = _decide_schemas(looked, prefixes, preset, options)
+    values = path_values(root, looked.datasets, preset, options.path_metadata)
     manifest = Manifest(
         source=str(root),
         preset=preset,
-        tables=_decide_schemas(looked, prefixes, preset, options),
-        sources=tuple(_number_parts(looked, preset)),
+        tables=tables,
+        sources=tuple(_number_parts(looked, preset, values)),
         parts_total=len(looked.parts),
         datasets_total=len(looked.datasets),
+        path_columns=path_columns(values.values(), preset),
     )
     return manifest.shard(*options.shard), looked.skipped
 
@@ -103,7 +107,7 @@ def _same_table_number_type(schemas: Sequence[TableSchema]) -> tuple[TableSchema
     )
 
 
-def _number_parts(looked: Looked, preset: Preset) -> Iterable[Source]:
+def _number_parts(looked: Looked, preset: Preset, values: Mapping[str, PathValues]) -> Iterable[Source]:
     number_of = {name: number for number, name in enumerate(looked.datasets, start=1)}
     for part, sources in enumerate(looked.parts, start=1):
         for found in sources:
@@ -111,5 +115,6 @@ def _number_parts(looked: Looked, preset: Preset) -> Iterable[Source]:
                 part=part,
                 table_number=number_of[found.dataset],
                 format=preset.format,
+                path_values=values.get(found.dataset, ()),
                 **asdict(found) | {"row_ranges": found.row_ranges},
             )

@@ -23,7 +23,10 @@ from pycytominer_transform.common.tree import resolve
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+
+PathValues = tuple[tuple[str, str], ...]
+"""The columns that a dataset's path gives, each with its text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class Source:
     fingerprint : str
         Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``; then those of its
         write-ahead log, where it has one.
+    path_values : tuple of (str, str)
+        The metadata that the dataset's path gives: final name of the column, and the text.
     """
 
     part: int
@@ -68,6 +73,7 @@ class Source:
     rows: int = -1
     bytes: int
     fingerprint: str
+    path_values: PathValues = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,12 @@ class Column:
     source: str
     name: str
     type: ColumnType
+
+
+def held_as(column: Column, columns: Iterable[Column]) -> Column | None:
+    """Find the column of a table that says the same as one from paths: ``Metadata_Well``, ``Image_Metadata_Well``."""
+    held = {own.name.lower(): own for own in columns}
+    return held.get(column.name.lower()) or held.get(f"image_{column.name}".lower())
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,8 @@ class Manifest:
         How many parts the whole source has; a shard keeps some of them.
     datasets_total : int
         How many datasets the whole source has.
+    path_columns : tuple of Column
+        The columns that the datasets' paths give.
     """
 
     source: str
@@ -133,6 +147,7 @@ class Manifest:
     sources: tuple[Source, ...]
     parts_total: int
     datasets_total: int
+    path_columns: tuple[Column, ...] = ()
     provenance: tuple[Step, ...] = ()
     version: int = MANIFEST_VERSION
 
@@ -152,11 +167,16 @@ class Manifest:
         return self.datasets_total > 1
 
     def own_columns(self, schema: TableSchema) -> list[Column]:
-        """List the columns that the tools add to a table: its dataset, and a table number where it has none."""
+        """List the columns that the tools add to a table.
+
+        Its dataset; a table number where it has none; and what the datasets' paths say that neither it nor the image
+        table says itself.
+        """
         added = [Column("", DATASET, "string")]
         if self.has_many_datasets and all(column.name != TABLE_NUMBER for column in schema.columns):
             added.append(Column("", TABLE_NUMBER, "int64"))
-        return added
+        images = [column for other in self.tables if other.table == self.preset.image for column in other.columns]
+        return added + [column for column in self.path_columns if held_as(column, (*images, *schema.columns)) is None]
 
     def schema_of(self, table: str) -> TableSchema:
         """Give the schema of a table by its lower-case name."""
@@ -233,13 +253,16 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
     sources = []
     for row in table.to_pylist():
         row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"])
+        row["path_values"] = tuple((pair["column"], pair["text"]) for pair in row["path_values"])
         sources.append(Source(**row))
     return _from_keys(rest, tuple(sources), where)
 
 
 def _row(source: Source) -> dict[str, Any]:
     runs = [{"first": first, "last": last} for first, last in source.row_ranges]
-    return {field.name: getattr(source, field.name) for field in fields(source)} | {"row_ranges": runs}
+    pairs = [{"column": column, "text": text} for column, text in source.path_values]
+    plain = {field.name: getattr(source, field.name) for field in fields(source)}
+    return plain | {"row_ranges": runs, "path_values": pairs}
 
 
 def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) -> Manifest:
@@ -257,6 +280,7 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
             | {
                 "preset": preset_from_keys(rest["preset"], where),
                 "tables": tables,
+                "path_columns": tuple(Column(**column) for column in rest["path_columns"]),
                 "provenance": tuple(Step(**step) for step in rest["provenance"]),
                 "sources": sources,
             }
@@ -274,5 +298,7 @@ def _arrow_fields() -> list[pa.Field]:
     import pyarrow as pa
 
     run = pa.struct([pa.field("first", pa.int64(), False), pa.field("last", pa.int64(), False)])
-    types = {"str": pa.string(), "int": pa.int64(), "tuple[tuple[int, int], ...]": pa.list_(run)}
+    pair = pa.struct([pa.field("column", pa.string(), False), pa.field("text", pa.string(), False)])
+    types: dict[str, pa.DataType] = {"str": pa.string(), "int": pa.int64()}
+    types |= {"tuple[tuple[int, int], ...]": pa.list_(run), "PathValues": pa.list_(pair)}
     return [pa.field(field.name, types.get(str(field.type), pa.string())) for field in fields(Source)]

@@ -15,9 +15,10 @@ from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
 from pycytominer_transform.common.csv_reader import CsvReader
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
-from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema
-from pycytominer_transform.common.naming import DATASET
+from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema, held_as
+from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
+from pycytominer_transform.common.path_metadata import Disagreements, merged_with_path, typed_path_values
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import fingerprint, resolve
 
@@ -27,11 +28,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class PartTables:
-    """The tables of one part, one row per image set or object, and what became of bad values."""
+    """The tables of one part, one row per image set or object; what became of bad values; where paths say otherwise."""
 
     part: int
     tables: dict[str, pa.Table]
     bad: BadValues
+    disagreements: Disagreements
+
+
+@dataclass
+class _ReadSource:
+    """The same of one source."""
+
+    table: pa.Table
+    bad: BadValues
+    disagreements: Disagreements
 
 
 class PartReader:
@@ -86,7 +97,7 @@ class PartReader:
             See `CsvReader.read` and `read_sqlite`.
         """
         with ThreadPoolExecutor(self._threads, thread_name_prefix="read") as pool:
-            ahead: list[tuple[int, list[Future[tuple[pa.Table, BadValues]]]]] = []
+            ahead: list[tuple[int, list[Future[_ReadSource]]]] = []
             try:
                 for number in [*numbers, 0]:
                     if number:
@@ -99,16 +110,17 @@ class PartReader:
                     for future in futures:
                         future.cancel()
 
-    def _collect(self, number: int, futures: list[Future[tuple[pa.Table, BadValues]]]) -> PartTables:
+    def _collect(self, number: int, futures: list[Future[_ReadSource]]) -> PartTables:
         import pyarrow as pa
 
-        bad = BadValues(self._on_bad_value)
+        bad, disagreements = BadValues(self._on_bad_value), Disagreements()
         read: dict[str, list[pa.Table]] = {schema.table: [] for schema in self._manifest.tables}
         try:
             for source, future in zip(self._manifest.sources_of(number), futures, strict=True):
-                table, its_bad = future.result()
-                bad.add(its_bad)
-                read[source.table].append(table)
+                found = future.result()
+                bad.add(found.bad)
+                disagreements.add(found.disagreements)
+                read[source.table].append(found.table)
         finally:
             for future in futures:
                 future.cancel()
@@ -116,9 +128,9 @@ class PartReader:
             name: pa.concat_tables(tables) if tables else empty_table(self._schemas[name])
             for name, tables in read.items()
         }
-        return PartTables(number, tables, bad)
+        return PartTables(number, tables, bad, disagreements)
 
-    def _read(self, source: Source) -> tuple[pa.Table, BadValues]:
+    def _read(self, source: Source) -> _ReadSource:
         bad = BadValues(self._on_bad_value)
         path = resolve(self._root, source.path)
         shown = source.path if source.path != "." else path.name
@@ -131,7 +143,12 @@ class PartReader:
         else:
             table = read_sqlite(path, shown, source, schema, bad)
         self._check_unchanged(path, shown, source)
-        return self._with_own_columns(table, source, schema), bad
+        disagreements = Disagreements()
+        if source.table == self._manifest.preset.image:
+            paths = {column.name: held_as(column, schema.columns) for column in self._manifest.path_columns}
+            held = {name: own for name, own in paths.items() if own is not None}
+            table = merged_with_path(table, held, source.path_values, source.dataset, disagreements)
+        return _ReadSource(self._with_own_columns(table, source, schema), bad, disagreements)
 
     @staticmethod
     def _check_unchanged(path: Path, shown: str, source: Source) -> None:
@@ -146,9 +163,12 @@ class PartReader:
         import pyarrow as pa
 
         columns = table.columns
+        values = typed_path_values(source.path_values, self._manifest.path_columns)
+        values |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
         for column in self._manifest.own_columns(schema):
-            value = source.dataset if column.name == DATASET else source.table_number
-            columns.append(pa.chunked_array([constant(value, table.num_rows)]))
+            value, kind = values.get(column.name), arrow_type(column.type)
+            array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows)
+            columns.append(pa.chunked_array([array]))
         return pa.table(columns, schema=self._schemas[source.table])
 
 

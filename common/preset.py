@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import table_prefix
+from pycytominer_transform.common.path_expression import check_expression
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
@@ -82,6 +83,9 @@ class Preset:
         Columns that say yes or no, as globs, where no value in the sample is otherwise.
     empty_text : {'kept', 'null'}
         What an empty field is in a column of text.
+    path_metadata : tuple of str
+        Regular expressions whose named groups find metadata in the paths of datasets, beginning with the source's name;
+        the first that fits all of them is used.
     header_rows : int
         2 where the CSV file named ``table_name`` holds all compartments, a row above the names saying whose each is.
     """
@@ -108,6 +112,7 @@ class Preset:
     whole_numbers: tuple[str, ...] = ()
     yes_or_no: tuple[str, ...] = ()
     empty_text: Literal["kept", "null"] = "kept"
+    path_metadata: tuple[str, ...] = ()
     header_rows: int = 1
 
     @property
@@ -266,6 +271,8 @@ def _check_values(checked: dict[str, Any], where: str) -> None:
         raise UsageError(f"{where}: header_rows is {checked['header_rows']}; it may be 1 or 2")
     elif checked.get("header_rows", 1) == 1 and "{table}" not in checked.get("table_name", "{table}"):
         raise UsageError(f"{where}: 'table_name' must hold {{table}}, or be {ANY_NAME!r}")
+    for expression in checked.get("path_metadata", ()):
+        _check_path_metadata(expression, where)
     tables = [checked.get("image", "image"), *checked["compartments"]]
     for text in checked.get("recognised_by", ()):
         sign = Sign.read(text)
@@ -274,6 +281,13 @@ def _check_values(checked: dict[str, Any], where: str) -> None:
                 f"{where}: 'recognised_by' holds {text!r}; write TABLE.COLUMN or TABLE.COLUMN{_TEXT_SIGN}, where TABLE "
                 f"may be {', '.join(tables)}"
             )
+
+
+def _check_path_metadata(expression: str, where: str) -> None:
+    try:
+        check_expression(expression)
+    except UsageError as error:
+        raise UsageError(f"{where}: 'path_metadata': {error}") from error
 
 
 def _check_single_table(checked: dict[str, Any], where: str) -> None:

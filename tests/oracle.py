@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from oracle_compare import compare
+from oracle_paths import path_metadata
 from oracle_sources import Dataset, Sheet, Value, csv_datasets, sqlite_datasets
 from oracle_types import column_kinds, typed
 
@@ -137,8 +138,9 @@ def profiles(source: Path, layout: str | Layout = "cellprofiler_csv", choices: C
         A dataset lacks a table, an object number occurs twice, or two columns end up with one name.
     """
     plan = LAYOUTS[layout] if isinstance(layout, str) else layout
-    join = _Join(plan, choices or Choices())
     datasets = csv_datasets(source, plan.tables) if plan.kind == "csv" else sqlite_datasets(source, plan.tables)
+    paths = path_metadata(source, [dataset.path for dataset in datasets]) if plan.kind == "csv" else {}
+    join = _Join(plan, choices or Choices(), paths)
     kinds = {table: column_kinds([d.sheets[table] for d in datasets], join.choices.columns) for table in plan.tables}
     rows = [
         row
@@ -183,12 +185,15 @@ class _Join:
 
     layout: Layout
     choices: Choices
-    absent: Row = field(default_factory=dict)
+    paths: Mapping[str, Row] = field(default_factory=dict)
 
     def dataset_rows(self, dataset: Dataset, kinds: Mapping[str, Mapping[str, str]], ordinal: int | None) -> list[Row]:
         """Profiles of one dataset; `ordinal` is its number among several, None where it is alone."""
         layout = self.layout
         typed = {table: self._rows(dataset.sheets[table], kinds[table]) for table in layout.tables}
+        path = self.paths.get(dataset.path, {})
+        for image in typed["image"]:
+            image.update({name: value for name, value in path.items() if image.get(name, 0) in (None, "")})
         by_object = {table: self._index(table, typed[table]) for table in layout.partners}
         by_image = {self._image_key(row): row for row in typed["image"]}
         empty = {table: dict.fromkeys(kinds[table]) for table in layout.tables}
@@ -203,6 +208,8 @@ class _Join:
             if self.choices.unmatched == "drop" and any(r is None for r in required.values()):
                 continue
             out = self._named({table: r if r is not None else empty[table] for table, r in found.items()})
+            for name in path.keys() - kinds["image"].keys():
+                out.setdefault(name, path[name])
             if ordinal is not None:
                 out["Metadata_Dataset"] = dataset.path
                 out.setdefault("Metadata_TableNumber", ordinal)

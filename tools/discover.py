@@ -18,6 +18,7 @@ from pycytominer_transform.common import commandline, errors
 from pycytominer_transform.common.discover_options import DEFAULT_PART_SIZE, DiscoverOptions
 from pycytominer_transform.common.discovery import discover_manifest
 from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.path_expression import NONE, check_expression
 from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, size
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
@@ -155,6 +156,11 @@ def add_discover_options(parser: argparse.ArgumentParser) -> None:
         help="compartments to take (default: the preset's)",
     )
     group.add_argument(
+        "--path-metadata", metavar="REGEX", type=_path_expression, default="",
+        help="metadata in the datasets' paths, as named groups: '(?P<Plate>[^/]+)/(?P<Well>[^/]+)-(?P<Site>[^/]+)$'; "
+        "none for no such (default: PLATE/WELL-SITE and analysis/PLATE-WELL-SITE are recognised)",
+    )  # fmt: skip
+    group.add_argument(
         "--part-size", metavar="SIZE", type=commandline.byte_size, default=DEFAULT_PART_SIZE,
         help="bytes of source per part (default: 64MB)",
     )  # fmt: skip
@@ -168,6 +174,15 @@ def add_discover_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _path_expression(text: str) -> str:
+    try:
+        if text not in ("", NONE):
+            check_expression(text)
+    except errors.UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def discover_options(args: argparse.Namespace) -> DiscoverOptions:
     """Make the options of parsed words."""
     return DiscoverOptions(
@@ -175,6 +190,7 @@ def discover_options(args: argparse.Namespace) -> DiscoverOptions:
         compartments=args.compartments,
         part_size=args.part_size,
         shard=args.shard,
+        path_metadata=args.path_metadata,
         columns=args.columns,
         on_bad_dataset=args.on_bad_dataset,
     )

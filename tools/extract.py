@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
+from pycytominer_transform.common.path_metadata import Disagreements
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
 
@@ -63,12 +64,15 @@ class ExtractSummary:
         Bad values that were made null, by the source column's name.
     words : dict
         Words for no value in SQLite's number columns (``nan``, ``NULL``, an empty text), by the column's final name.
+    disagreements : Disagreements
+        Image sets whose metadata are other ones in the table than in the dataset's path.
     """
 
     parts: int
     rows: dict[str, int]
     nulled: dict[str, int]
     words: dict[str, int] = field(default_factory=dict)
+    disagreements: Disagreements = field(default_factory=Disagreements)
 
 
 def extract(
@@ -133,6 +137,7 @@ class _Counts:
     rows: dict[str, int] = field(default_factory=dict)
     nulled: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
+    disagreements: Disagreements = field(default_factory=Disagreements)
 
 
 def _extract_parts(
@@ -153,10 +158,13 @@ def _extract_parts(
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
         counts.words = added_counts(counts.words, read.bad.words)
+        counts.disagreements.add(read.disagreements)
         progress("extracting parts", done, len(manifest.parts))
     said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
+    if counts.disagreements.counts:
+        said["path_disagreements"] = counts.disagreements.counts
     writer.close(new_step(TOOL, result_options(options), said))
-    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words)
+    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words, counts.disagreements)
 
 
 def add_extract_options(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +207,9 @@ def report(summary: ExtractSummary) -> None:
         logger.info("%s for no value (nan, NULL, empty) in %s became null", count(total, "word"), columns)
         listed = ", ".join(f"{name} ({number})" for name, number in sorted(summary.words.items()))
         logger.debug("words that became null: %s", listed)
+    for column, number in sorted(summary.disagreements.counts.items()):
+        example, where = summary.disagreements.examples[column], count(number, "image set")
+        logger.warning("%s of %s is another one in the path (%s); the table's is kept", column, where, example)
     if summary.nulled:
         columns = ", ".join(f"{name} ({number})" for name, number in sorted(summary.nulled.items()))
         logger.warning("made %s null that were no numbers: %s", count(sum(summary.nulled.values()), "value"), columns)

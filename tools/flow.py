@@ -228,7 +228,7 @@ class _Stages:
             self.failures[part.number] = str(error) or type(error).__name__
             logger.error("part %d failed: %s", part.number, self.failures[part.number])
             return
-        if extracted.nulled:
+        if extracted.nulled or extracted.disagreements.counts:
             extracting.report(extracted)
         self.counts = added_counts(self.counts, joined.counts)
         if not self.options.keep_work:
