@@ -35,6 +35,7 @@ _KEY_NAME = re.compile(
 _METADATA_KEY = re.compile(
     r"(?:^|_)Metadata_(?:(?:[^_]+_)?(?:ImageNumber|ObjectNumber|Number_Object_Number)|[^_]+_Parent_[^_/]+)$"
 )
+_IDENTIFIER = re.compile(r"(?:^|_)(?:ImageNumber|ObjectNumber|TableNumber|Number_Object_Number|Parent_.+)$")
 _TEXT_NAME = re.compile(r"^(?:Image_)?(?:FileName|PathName|URL|MD5Digest)_")
 _MEASUREMENT = re.compile(
     r"(?:^|_)(?:AreaShape|Correlation|Granularity|Intensity|Location|Neighbors|Number|RadialDistribution|Texture)_"
@@ -47,6 +48,11 @@ _CANONICAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[+-]\d{1,3})?$")
 def names_whole_number(column: str) -> bool:
     """Say whether a column's name makes it an identifier or a count (``Cells_Parent_Nuclei``)."""
     return (_METADATA_KEY if names_metadata(column) else _INT_NAME).search(column) is not None
+
+
+def names_identifier(column: str) -> bool:
+    """Say whether a column holds metadata, or numbers an object or its parent (``PH3_Parent_Nuclei``)."""
+    return names_metadata(column) or _IDENTIFIER.search(column) is not None
 
 
 def names_text(column: str) -> bool:

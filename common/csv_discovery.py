@@ -10,6 +10,7 @@ from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.looked import Looked, bad_dataset, tables_there
 from pycytominer_transform.common.naming import listed
+from pycytominer_transform.common.other_tables import csv_object_tables, other_tables_hint, say_passed_over
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.staged_again import is_left_out, staged_again
@@ -45,9 +46,13 @@ def look_at_csv(
     if not datasets:
         wanted = "has the columns" if preset.is_single_table else "is named after a table"
         names = [sign.column for sign in preset.signs] if preset.is_single_table else [*compartments]
-        raise DataError(f"{root}: no CSV file {wanted} {listed(names)}")
+        hint = "" if options.compartments else other_tables_hint(root, tree, [preset])
+        raise DataError(f"{root}: no CSV file {wanted} {listed(names)}{hint and f', but {hint}'}")
     whole = [dataset for dataset in datasets if csv_layout.has_compartments(dataset, preset)]
     tables = tables_there(preset, options, [set(dataset.files) for dataset in whole])
+    if not options.compartments and not preset.is_single_table and preset.header_rows == 1:
+        first = next(folder for folder in tree if folder.relative == whole[0].name)
+        say_passed_over(csv_object_tables(root, first, preset), tables, preset)
     again = staged_again(
         root, {d.name: {file: table != preset.image for table, file in d.files.items()} for d in whole}
     )

@@ -18,6 +18,8 @@ class DiscoverOptions:
         Name of a preset, or path of a TOML file; empty to recognise it from the source.
     compartments : tuple of str
         The compartments to take; empty for the preset's.
+    anchor : str
+        The compartment whose objects the rows of the profiles are; empty for the preset's choice.
     part_size : int
         Bytes of source per part; a part always holds whole datasets (CSV) or image sets (SQLite).
     shard : (int, int)
@@ -33,6 +35,7 @@ class DiscoverOptions:
 
     preset: str = ""
     compartments: tuple[str, ...] = ()
+    anchor: str = ""
     part_size: int = DEFAULT_PART_SIZE
     shard: tuple[int, int] = (1, 1)
     path_metadata: str = ""

@@ -17,6 +17,7 @@ from pycytominer_transform.common.npz_discovery import look_at_npz
 from pycytominer_transform.common.path_metadata import path_columns, path_values
 from pycytominer_transform.common.preset import Preset, load_preset
 from pycytominer_transform.common.recognition import recognise
+from pycytominer_transform.common.relations import anchor_of
 from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.sqlite_discovery import look_at_sqlite
 from pycytominer_transform.common.tree import Folder, walk
@@ -35,7 +36,7 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     Raises
     ------
     UsageError
-        `source` is empty, or no compartment was asked for but the image table.
+        `source` is empty, no compartment was asked for but the image table, or the anchor is none of the compartments.
     SourceNotFoundError
         There is nothing at `source`.
     DataError
@@ -49,11 +50,17 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     if not root.is_dir() and not root.is_file():
         raise DataError(f"{source}: is neither a folder nor a regular file")
     tree = walk(root) if root.is_dir() else [Folder(".", ())]
-    preset = load_preset(options.preset) if options.preset else recognise(root, tree)
+    preset = load_preset(options.preset) if options.preset else recognise(root, tree, options.compartments)
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
     options = _without_image(options, preset)
     look = {"csv": look_at_csv, "sqlite": look_at_sqlite, "npz": look_at_npz}[preset.format]
     looked, prefixes = look(root, tree, preset, options)
+    if not looked.parts:
+        raise DataError(f"no dataset is left: all {count(len(looked.skipped), 'dataset')} had to be skipped")
+    for sample in looked.samples.values():
+        if (warning := sample.union_warning()) and options.columns == "union":
+            logger.warning("%s", warning)
+    preset = _with_anchor(preset, looked, prefixes, options)
     tables = _decide_schemas(looked, prefixes, preset, options)
     values = path_values(root, looked.datasets, preset, options.path_metadata)
     manifest = Manifest(
@@ -76,19 +83,37 @@ def _without_image(options: DiscoverOptions, preset: Preset) -> DiscoverOptions:
     return replace(options, compartments=compartments)
 
 
+def _with_anchor(preset: Preset, looked: Looked, prefix_of: Callable[[str], str], options: DiscoverOptions) -> Preset:
+    """Put the anchor first among those that the preset prefers, so that columns are named and tables joined after it.
+
+    Raises
+    ------
+    UsageError
+        The anchor that was asked for is not among the compartments.
+    """
+    compartments = [table for table in looked.samples if table != preset.image]
+    anchor = options.anchor.lower()
+    if anchor and anchor not in compartments:
+        raise UsageError(f"--anchor {options.anchor} is none of the compartments taken: {', '.join(compartments)}")
+    if not anchor and not any(name in compartments for name in preset.anchors):
+        schemas = _decide_schemas(looked, prefix_of, preset, options)
+        anchor = anchor_of(preset, [schema for schema in schemas if schema.table != preset.image])
+    if not anchor or preset.anchor_of(compartments) == anchor:
+        return preset
+    return replace(preset, anchors=(anchor, *preset.anchors))
+
+
 def _decide_schemas(
     looked: Looked, prefix_of: Callable[[str], str], preset: Preset, options: DiscoverOptions
 ) -> tuple[TableSchema, ...]:
-    if not looked.parts:
-        raise DataError(f"no dataset is left: all {count(len(looked.skipped), 'dataset')} had to be skipped")
     compartments = [table for table in looked.samples if table != preset.image]
     only_common = options.columns == "intersection"
-    schemas = []
-    for table, sample in looked.samples.items():
-        if (warning := sample.union_warning()) and not only_common:
-            logger.warning("%s", warning)
-        schemas.append(sample.schema(prefix_of(table), preset, compartments, only_common=only_common))
-    return _same_table_number_type(schemas)
+    return _same_table_number_type(
+        [
+            sample.schema(prefix_of(table), preset, compartments, only_common=only_common)
+            for table, sample in looked.samples.items()
+        ]
+    )
 
 
 def _same_table_number_type(schemas: Sequence[TableSchema]) -> tuple[TableSchema, ...]:

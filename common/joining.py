@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pycytominer_transform.common.aggregation import aggregate_children, aggregated_schema
 from pycytominer_transform.common.arrays import row_numbers
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.part_reader import bundle_schema
-from pycytominer_transform.common.relations import JoinPlan
-from pycytominer_transform.common.sql import ROW, duplicate_query, join_query, run_user_query
+from pycytominer_transform.common.relations import JoinPlan, Partner
+from pycytominer_transform.common.sql import (
+    ROW,
+    duplicate_query,
+    join_query,
+    parents_query,
+    run_user_query,
+    siblings_query,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,6 +50,7 @@ def profiles_schema(manifest: Manifest, plan: JoinPlan) -> pa.Schema:
     import pyarrow as pa
 
     schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+    schemas |= {found.partner.table: aggregated_schema(found.columns) for found in plan.children}
     return pa.schema([schemas[table].field(name) for name, table in plan.columns])
 
 
@@ -53,22 +62,33 @@ def join_part(
     Raises
     ------
     DataError
-        A table holds the same object, or image set, twice: it would multiply cells.
+        A table holds the same object, or image set, twice, or several children of one object: it would multiply cells.
     """
-    rows = _matching_rows(connection, plan, tables)
+    rows, parents = _matching_rows(connection, plan, tables)
     partners = [partner.table for partner in plan.partners]
     without = {name: rows[name].null_count for name in partners}
     complete = _only_complete(rows, partners)
     kept = complete if unmatched == "drop" else rows
+    used = {name: _distinct(complete[name]) for name in plan.joined}
+    used |= {
+        found.partner.table: _among(parents[found.partner.table], complete[found.partner.via])
+        for found in plan.children
+    }
     counts = {
         "rows": {name: tables[name].num_rows for name in plan.tables},
         "joined": kept.num_rows,
         "incomplete": rows.num_rows - complete.num_rows,
         "dropped": rows.num_rows - kept.num_rows,
         "without": without,
-        "unmatched": {name: tables[name].num_rows - _distinct(complete[name]) for name in plan.tables},
+        "unmatched": {name: tables[name].num_rows - used[name] for name in plan.tables},
     }
-    return JoinedPart(_gather(plan, tables, kept), counts)
+    aggregated = dict(tables)
+    for found in plan.children:
+        name, via = found.partner.table, found.partner.via
+        aggregated[name] = aggregate_children(tables[name], parents[name], tables[via].num_rows, found.columns)
+        # One row per parent, in the parents' order: the parent's row number finds it.
+        kept = kept.append_column(name, kept[via])
+    return JoinedPart(_gather(plan, aggregated, kept), counts)
 
 
 def join_part_by_query(
@@ -86,20 +106,32 @@ def join_part_by_query(
     return JoinedPart(profiles, counts)
 
 
-def _matching_rows(connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table]) -> pa.Table:
-    keys = {partner.table: [*partner.scope, partner.own_number] for partner in plan.partners}
-    leading = [partner.anchor_number for partner in plan.partners]
-    keys[plan.anchor] = [*plan.order, *leading]
+def _matching_rows(
+    connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table]
+) -> tuple[pa.Table, dict[str, pa.ChunkedArray]]:
+    """Find which rows belong together, and for each row of a table that is aggregated its parent's."""
+    children = [found.partner for found in plan.children]
+    keys: dict[str, list[str]] = {name: [] for name in plan.tables}
+    keys[plan.anchor] += plan.order
+    for partner in (*plan.partners, *children):
+        keys[partner.table] += [*partner.scope, partner.own_number, partner.object_number]
+        keys[partner.via] += [*partner.scope, partner.via_number]
     try:
         for name in plan.tables:
             columns = list(dict.fromkeys(key for key in keys[name] if key))
             view = tables[name].select(columns).append_column(ROW, row_numbers(tables[name].num_rows))
             connection.register(name, view)
-        for partner in plan.partners:
-            _refuse_duplicates(connection, partner.table, [key for key in keys[partner.table] if key])
+        for partner in (*plan.partners, *children):
+            keys_of_one = [*partner.scope, partner.object_number] if partner.object_number else [*partner.scope]
+            _refuse_duplicates(connection, partner.table, keys_of_one)
         if plan.anchor_number:
             _refuse_duplicates(connection, plan.anchor, list(plan.order))
-        return connection.execute(join_query(plan)).to_arrow_table()
+        for partner in plan.partners:
+            if partner.is_child:
+                _refuse_siblings(connection, partner)
+        rows = connection.execute(join_query(plan)).to_arrow_table()
+        found = {child.table: connection.execute(parents_query(child)).to_arrow_table()[ROW] for child in children}
+        return rows, found
     finally:
         for name in plan.tables:
             connection.unregister(name)
@@ -111,6 +143,20 @@ def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, keys: 
         named = ", ".join(f"{key} {value}" for key, value in zip(keys, twice, strict=True))
         raise DataError(
             f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?"
+        )
+
+
+def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner) -> None:
+    """Refuse a parent with several children: it would come out several times, with all its measurements."""
+    several = connection.execute(siblings_query(child)).fetchone()
+    if several is not None:
+        *numbers, count = several
+        keys = (*child.scope, f"object {child.via_number}")
+        named = ", ".join(f"{key} {value}" for key, value in zip(keys, numbers, strict=True))
+        raise DataError(
+            f"table {child.table} holds {count} objects of one of {child.via} ({named}), which would multiply cells; "
+            "make one row of them with --aggregate-children mean or count, join them with --sql, or leave "
+            f"{child.table} out with pct-discover --compartments"
         )
 
 
@@ -127,6 +173,12 @@ def _distinct(rows: pa.ChunkedArray) -> int:
     import pyarrow.compute as pc
 
     return int(pc.count_distinct(rows, mode="only_valid").as_py())
+
+
+def _among(rows: pa.ChunkedArray, found: pa.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.is_in(rows, value_set=found.combine_chunks())).as_py() or 0)
 
 
 def _gather(plan: JoinPlan, tables: dict[str, pa.Table], rows: pa.Table) -> pa.Table:

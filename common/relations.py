@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pycytominer_transform.common.aggregation import Aggregate, aggregated_columns
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.manifest import Column, Manifest, TableSchema
 from pycytominer_transform.common.naming import (
@@ -13,32 +14,52 @@ from pycytominer_transform.common.naming import (
     IMAGE_NUMBER,
     OBJECT_NUMBER,
     TABLE_NUMBER,
+    listed,
     profile_order,
 )
+from pycytominer_transform.common.preset import Preset
 
 KEY_NAMES = (DATASET, TABLE_NUMBER, IMAGE_NUMBER)
 
 
 @dataclass(frozen=True)
 class Partner:
-    """One table that is joined to the anchor.
+    """One table that is joined to the anchor, or to a table that is.
 
     Attributes
     ----------
     table : str
         Its name.
+    via : str
+        The table it is joined to: the anchor, or one that the anchor leads to.
     scope : tuple of str
         Columns that both tables have and that must be equal: dataset, table number, image number.
     own_number : str
+        Its column that must equal `via_number`; empty for the image table.
+    via_number : str
+        The column of `via` that must equal `own_number`; empty for the image table.
+    object_number : str
         Its column that numbers its objects; empty for the image table.
-    anchor_number : str
-        The anchor's column that holds that number; empty for the image table.
+    is_child : bool
+        Whether its objects say which object of `via` is their parent, so that a parent may have several; else those of
+        `via` say which of its objects is theirs.
     """
 
     table: str
+    via: str
     scope: tuple[str, ...]
     own_number: str
-    anchor_number: str
+    via_number: str
+    object_number: str
+    is_child: bool = False
+
+
+@dataclass(frozen=True)
+class Children:
+    """A child table of which one row is made for each parent, and the columns of that row."""
+
+    partner: Partner
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,9 @@ class JoinPlan:
     order : tuple of str
         Columns of the anchor that rows are sorted by.
     partners : tuple of Partner
-        The tables joined to it.
+        The tables joined to it, each behind the one that leads to it.
+    children : tuple of Children
+        The tables that are aggregated before they are joined.
     columns : tuple of (str, str)
         The columns of profiles in their order: final name, and the table it comes from.
     """
@@ -63,16 +86,25 @@ class JoinPlan:
     anchor_number: str
     order: tuple[str, ...]
     partners: tuple[Partner, ...]
+    children: tuple[Children, ...]
     columns: tuple[tuple[str, str], ...]
 
     @property
-    def tables(self) -> list[str]:
+    def joined(self) -> list[str]:
         """The anchor and its partners."""
         return [self.anchor, *(partner.table for partner in self.partners)]
 
+    @property
+    def tables(self) -> list[str]:
+        """The anchor, its partners, and the tables that are aggregated."""
+        return [*self.joined, *(children.partner.table for children in self.children)]
 
-def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
+
+def plan_join(manifest: Manifest, *, image_columns: str = "", aggregate: Aggregate = "") -> JoinPlan:
     """Work out the join from the preset and the tables' columns.
+
+    From the anchor the way leads by ``Parent_`` columns to other tables, and from those to further ones, always the
+    shortest. A table to which none leads is a child of the nearest whose objects it names as parents.
 
     Parameters
     ----------
@@ -81,61 +113,135 @@ def plan_join(manifest: Manifest, *, image_columns: str = "") -> JoinPlan:
     image_columns : str
         Further columns of the image table to put beside every cell: ``all``, or a regular expression that finds their
         names; empty for those that the preset names.
+    aggregate : {'', 'mean', 'count'}
+        What to make of the objects of a child table, one row per parent; empty to join them as they are.
 
     Raises
     ------
     UsageError
-        The anchor does not say to which object of another compartment its objects belong.
+        A table is not related to the anchor, is a child's child, or there is nothing to aggregate.
     """
-    preset = manifest.preset
-    anchor = manifest.schema_of(_anchor_of(manifest))
-    partners = []
-    for schema in manifest.tables:
-        if schema.table == anchor.table:
-            continue
-        scope = tuple(
-            name
-            for name in KEY_NAMES
-            if name in _names(manifest, anchor)
-            and name in _names(manifest, schema)
-            # The tools' own table number says no more than the dataset, and never equals one from the source.
-            and (name != TABLE_NUMBER or _has_table_number(anchor) == _has_table_number(schema))
+    anchor = manifest.schema_of(
+        anchor_of(manifest.preset, [manifest.schema_of(name) for name in manifest.compartments])
+    )
+    partners = _image_partner(manifest, anchor)
+    partners += _upwards(manifest, anchor)
+    children = _children(manifest, [anchor.table, *(found.table for found in partners if found.object_number)])
+    _refuse_unrelated(manifest, anchor, [*partners, *children])
+    if aggregate and not children:
+        raise UsageError(
+            f"--aggregate-children has nothing to do: {anchor.table} leads to all other tables; leave it out"
         )
-        own = source = ""
-        if schema.table != preset.image:
-            own = _number(schema, preset.object_number_of(schema.prefix))
-            source = _number(anchor, preset.parent_column(anchor.prefix, schema.table))
-            if not own or not source:
-                raise UsageError(
-                    f"the anchor {anchor.table} has no column {preset.parent_column(anchor.prefix, schema.table)!r} "
-                    f"that leads to {schema.table}; leave {schema.table} out with pct-discover --compartments, or say "
-                    "with --sql how to join it"
-                )
-        partners.append(Partner(schema.table, scope, own, source))
-    number = _number(anchor, preset.object_number_of(anchor.prefix))
+    if not aggregate:
+        partners += children
+    aggregated = tuple(
+        Children(child, aggregated_columns(manifest.schema_of(child.table), aggregate))
+        for child in children
+        if aggregate
+    )
+    number = _object_number(manifest, anchor)
     scope = tuple(name for name in KEY_NAMES if name in _names(manifest, anchor))
     return JoinPlan(
         anchor=anchor.table,
         anchor_number=number,
         order=(*scope, number) if number else scope,
         partners=tuple(partners),
-        columns=_output_columns(manifest, anchor.table, image_columns),
+        children=aggregated,
+        columns=_output_columns(manifest, anchor.table, image_columns, aggregated),
     )
 
 
-def _anchor_of(manifest: Manifest) -> str:
+def anchor_of(preset: Preset, schemas: Sequence[TableSchema]) -> str:
     """Choose the anchor: the preset's first choice, else the compartment that leads to most of the others."""
-    compartments = manifest.compartments
-    for name in manifest.preset.anchors:
-        if name in compartments:
+    tables = [schema.table for schema in schemas]
+    for name in preset.anchors:
+        if name in tables:
             return name
+    leads_to = {
+        schema.table: [name for name in tables if name != schema.table and _parent_number(preset, schema, name)]
+        for schema in schemas
+    }
 
     def reached(table: str) -> int:
-        schema = manifest.schema_of(table)
-        wanted = (manifest.preset.parent_column(schema.prefix, other) for other in compartments if other != table)
-        return sum(bool(_number(schema, column)) for column in wanted)
+        way = [table]
+        for at in way:
+            way += [name for name in leads_to[at] if name not in way]
+        return len(way)
 
-    return max(compartments, key=reached)
+    return max(tables, key=lambda table: (reached(table), len(leads_to[table])))
+
+
+def _image_partner(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
+    image = [schema for schema in manifest.tables if schema.table == manifest.preset.image]
+    return [Partner(schema.table, anchor.table, _scope(manifest, anchor, schema), "", "", "") for schema in image]
+
+
+def _upwards(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
+    """Find the tables that the anchor leads to, by the shortest way."""
+    partners: list[Partner] = []
+    way = [anchor]
+    for via in way:
+        for name in manifest.compartments:
+            schema = manifest.schema_of(name)
+            own, there = _object_number(manifest, schema), _parent_number(manifest.preset, via, name)
+            if schema not in way and own and there:
+                partners.append(Partner(name, via.table, _scope(manifest, via, schema), own, there, own))
+                way.append(schema)
+    return partners
+
+
+def _children(manifest: Manifest, reached: Sequence[str]) -> list[Partner]:
+    """Find the tables whose objects name one of a table that is reached as their parent."""
+    children = []
+    for name in manifest.compartments:
+        schema = manifest.schema_of(name)
+        parents = [table for table in reached if _parent_number(manifest.preset, schema, table)]
+        if name not in reached and parents:
+            via = manifest.schema_of(parents[0])
+            own, there = _parent_number(manifest.preset, schema, via.table), _object_number(manifest, via)
+            number = _object_number(manifest, schema)
+            children.append(Partner(name, via.table, _scope(manifest, via, schema), own, there, number, is_child=True))
+    return children
+
+
+def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, found: Sequence[Partner]) -> None:
+    """Refuse tables that are not related to the anchor in a way that is understood."""
+    preset = manifest.preset
+    tables = {anchor.table, *(partner.table for partner in found)}
+    left = [name for name in manifest.compartments if name not in tables]
+    if not left:
+        return
+    ways = f"leave {listed(left)} out with pct-discover --compartments, or say with --sql how to join"
+    for child in (partner.table for partner in found if partner.is_child):
+        if column := _parent_number(preset, manifest.schema_of(left[0]), child):
+            raise UsageError(f"{left[0]} is a child of {child} by {column}, which is itself a child; {ways}")
+    one = left[0]
+    raise UsageError(
+        f"nothing relates {listed(left)} to the anchor {anchor.table}: neither it nor a table that it leads to has a "
+        f"column such as {preset.parent_column(anchor.prefix, one)!r} that leads to {one}, and {one} has none such as "
+        f"{preset.parent_column(manifest.schema_of(one).prefix, anchor.table)!r} that leads to them; {ways}"
+    )
+
+
+def _scope(manifest: Manifest, left: TableSchema, right: TableSchema) -> tuple[str, ...]:
+    """List the columns by which the rows of two tables belong to one image set."""
+    return tuple(
+        name
+        for name in KEY_NAMES
+        if name in _names(manifest, left)
+        and name in _names(manifest, right)
+        # The tools' own table number says no more than the dataset, and never equals one from the source.
+        and (name != TABLE_NUMBER or _has_table_number(left) == _has_table_number(right))
+    )
+
+
+def _object_number(manifest: Manifest, schema: TableSchema) -> str:
+    return _number(schema, manifest.preset.object_number_of(schema.prefix))
+
+
+def _parent_number(preset: Preset, schema: TableSchema, parent: str) -> str:
+    """Give the final name of the column that leads from the objects of one table to those of another; empty if none."""
+    return _number(schema, preset.parent_column(schema.prefix, parent))
 
 
 def _number(schema: TableSchema, source: str) -> str:
@@ -151,14 +257,17 @@ def _names(manifest: Manifest, schema: TableSchema) -> set[str]:
     return {column.name for column in (*schema.columns, *manifest.own_columns(schema))}
 
 
-def _output_columns(manifest: Manifest, anchor: str, image_columns: str) -> tuple[tuple[str, str], ...]:
+def _output_columns(
+    manifest: Manifest, anchor: str, image_columns: str, children: Sequence[Children]
+) -> tuple[tuple[str, str], ...]:
     """Say which table gives which column; where two have one of the same name, the anchor's comes first."""
     image = manifest.preset.image
+    aggregated = [found.partner.table for found in children]
     order: Sequence[str] = [anchor, *(name for name in manifest.compartments if name != anchor), image]
     table_of: dict[str, str] = {}
     for table in order:
         schema = next((schema for schema in manifest.tables if schema.table == table), None)
-        if schema is None:
+        if schema is None or table in aggregated:
             continue
         for column in (*schema.columns, *manifest.own_columns(schema)):
             # Where nothing else says where a row comes from, its file does.
@@ -170,6 +279,14 @@ def _output_columns(manifest: Manifest, anchor: str, image_columns: str) -> tupl
             if table == image and not _is_wanted(manifest, column, image_columns):
                 continue
             table_of.setdefault(column.name, table)
+    for found in children:
+        for column in found.columns:
+            if column.name in table_of:
+                raise UsageError(
+                    f"--aggregate-children would name a column of {found.partner.table} {column.name!r}, as one of "
+                    f"{table_of[column.name]} is named already; join {found.partner.table} with --sql"
+                )
+            table_of[column.name] = found.partner.table
     return tuple((name, table_of[name]) for name in profile_order(table_of))
 
 

@@ -10,6 +10,7 @@ from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import BadDatasetError, DataError
 from pycytominer_transform.common.looked import Looked, bad_dataset, tables_there
 from pycytominer_transform.common.naming import listed
+from pycytominer_transform.common.other_tables import say_passed_over, sqlite_object_tables
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import logger, progress
 from pycytominer_transform.common.sqlite_files import SUFFIXES, find_sqlite_files, is_of_another_kind
@@ -60,6 +61,9 @@ def look_at_sqlite(
                 continue
             held[relative] = there
     tables = tables_there(preset, options, list(held.values()))
+    if not options.compartments:
+        first = next(iter(held))
+        say_passed_over(sqlite_object_tables(resolve(root, first), first, preset), tables, preset)
     for number, relative in enumerate(held, start=1):
         progress("looking at files", number, len(held))
         with bad_dataset(looked, options, len(files)):

@@ -65,9 +65,7 @@ def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str])
         The file cannot be read.
     """
     with connect(path, shown) as connection:
-        names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        ]
+        names = _tables_and_views(connection)
     held: dict[str, str] = {}
     for name in sorted(names):
         table = preset.table_of(name, tables)
@@ -77,6 +75,23 @@ def sqlite_tables(path: Path, shown: str, preset: Preset, tables: Sequence[str])
             raise BadDatasetError(f"{shown}: {held[table]} and {name} could both be the table {table}")
         held[table] = name
     return held
+
+
+def columns_of_tables(path: Path, shown: str) -> dict[str, list[str]]:
+    """List the columns of every table and view of a file.
+
+    Raises
+    ------
+    DataError, StorageError
+        The file cannot be read.
+    """
+    with connect(path, shown) as connection:
+        return {name: [*_read_table(connection, name).columns] for name in sorted(_tables_and_views(connection))}
+
+
+def _tables_and_views(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+    return [name for (name,) in connection.execute(query)]
 
 
 def prefix_of(name: str, table: str, preset: Preset) -> str:

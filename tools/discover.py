@@ -156,6 +156,10 @@ def add_discover_options(parser: argparse.ArgumentParser) -> None:
         help="compartments to take (default: the preset's)",
     )
     group.add_argument(
+        "--anchor", metavar="NAME", default="",
+        help="the compartment that profiles have a row per object of (default: the preset's choice)",
+    )  # fmt: skip
+    group.add_argument(
         "--path-metadata", metavar="REGEX", type=_path_expression, default="",
         help="metadata in the datasets' paths, as named groups: '(?P<Plate>[^/]+)/(?P<Well>[^/]+)-(?P<Site>[^/]+)$'; "
         "none for no such (default: PLATE/WELL-SITE and analysis/PLATE-WELL-SITE are recognised)",
@@ -188,6 +192,7 @@ def discover_options(args: argparse.Namespace) -> DiscoverOptions:
     return DiscoverOptions(
         preset=args.preset,
         compartments=args.compartments,
+        anchor=args.anchor,
         part_size=args.part_size,
         shard=args.shard,
         path_metadata=args.path_metadata,

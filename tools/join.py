@@ -41,6 +41,8 @@ class JoinOptions:
         What to do with rows of the anchor that lack a partner: drop and count them, or keep them with nulls.
     image_columns : str
         Further columns of the image table: ``all`` or a regular expression; empty for those that the preset names.
+    aggregate_children : {'', 'mean', 'count'}
+        What to make of the objects of a child table, one row per parent; empty to join them where none has several.
     threads : int
         Threads to use; 0 for as many as there are processors to use.
     memory : int
@@ -50,6 +52,7 @@ class JoinOptions:
     sql: str = ""
     unmatched: Literal["drop", "keep"] = "drop"
     image_columns: str = ""
+    aggregate_children: Literal["", "mean", "count"] = ""
     threads: int = 0
     memory: int = 0
 
@@ -106,7 +109,12 @@ join_task = StageTask(join, name="join")
 
 def result_options(options: JoinOptions) -> dict[str, object]:
     """Give the options that change the result."""
-    return {"sql": options.sql, "unmatched": options.unmatched, "image_columns": options.image_columns}
+    return {
+        "sql": options.sql,
+        "unmatched": options.unmatched,
+        "image_columns": options.image_columns,
+        "aggregate_children": options.aggregate_children,
+    }
 
 
 class _Joiner:
@@ -117,7 +125,7 @@ class _Joiner:
         from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
         from pycytominer_transform.common.part_reader import bundle_schema
         from pycytominer_transform.common.relations import plan_join
-        from pycytominer_transform.common.sql import join_query
+        from pycytominer_transform.common.sql import queries
 
         self._connection = connection
         self._options = options
@@ -128,9 +136,10 @@ class _Joiner:
             self.schema: pa.Schema = join_part_by_query(connection, options.sql, empty, "--sql").profiles.schema
             logger.debug("%s", options.sql)
         else:
-            self._plan = plan_join(manifest, image_columns=options.image_columns)
+            self._plan = plan_join(manifest, image_columns=options.image_columns, aggregate=options.aggregate_children)
             self.schema = profiles_schema(manifest, self._plan)
-            logger.debug("%s", join_query(self._plan))
+            for line in "\n".join(queries(self._plan)).splitlines():
+                logger.debug("%s", line)
 
     def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
         from pycytominer_transform.common.joining import join_part, join_part_by_query
@@ -181,6 +190,11 @@ def add_join_options(parser: argparse.ArgumentParser) -> None:
         help="what to do with objects that lack a partner: drop and count, or keep with nulls (%(default)s)",
     )  # fmt: skip
     group.add_argument(
+        "--aggregate-children", choices=("mean", "count"), default="",
+        help="make one row per parent of the objects of tables that may have several: how many, and the means of their "
+        "measurements (default: refuse several)",
+    )  # fmt: skip
+    group.add_argument(
         "--image-columns", metavar="all|REGEX", type=commandline.regex, default="",
         help="further columns of the image table (default: file names, plate, well, site as the preset names them)",
     )  # fmt: skip
@@ -208,10 +222,13 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
             raise UsageError(f"cannot read the SQL in {args.sql}: {error}") from error
         if not sql.strip():
             raise UsageError(f"there is no SQL in {args.sql}")
+        if args.aggregate_children:
+            raise UsageError("--aggregate-children goes with the preset's join; with --sql aggregate in the query")
     return JoinOptions(
         sql=sql,
         unmatched=args.unmatched,
         image_columns=args.image_columns,
+        aggregate_children=args.aggregate_children,
         threads=args.threads,
         memory=args.memory,
     )
