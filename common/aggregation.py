@@ -61,12 +61,20 @@ def aggregate_children(table: pa.Table, parents: pa.ChunkedArray, count: int, co
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    means = {column.name: table[column.source].cast(pa.float64()) for column in columns if column.source}
+    means = {column.name: table[column.source].cast(pa.float64(), safe=False) for column in columns if column.source}
     children = pa.table({_PARENT: parents, **means})
     children = children.filter(pc.is_valid(children[_PARENT]))
     wanted = [([], "count_all"), *((name, "mean") for name in means)]
     grouped = pa.TableGroupBy(children, _PARENT, use_threads=False).aggregate(wanted)
     found = grouped.take(pc.index_in(row_numbers(count), value_set=grouped[_PARENT].combine_chunks()))
     counts = pc.coalesce(found["count_all"], constant(0, count))
-    arrays = [found[f"{column.name}_mean"] if column.source else counts for column in columns]
+    arrays = [_or_null(found[f"{column.name}_mean"]) if column.source else counts for column in columns]
     return pa.table(arrays, names=[column.name for column in columns]).cast(aggregated_schema(columns))
+
+
+def _or_null(means: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Make nulls of what is no number: the mean of two opposite infinities."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.is_nan(means), pa.nulls(len(means), means.type), means)

@@ -27,30 +27,27 @@ def csv_object_tables(root: Path, folder: Folder, preset: Preset) -> dict[str, s
     """Find the CSV files of a folder whose headers number images and objects: lower-case stem to file name."""
     found = {}
     for name in sorted(folder.files):
-        stem = csv_stem(name) or ""
-        keys = [preset.image_number, preset.object_number_of(table_prefix(stem))]
+        table = _compartment_of(csv_stem(name) or "", preset)
+        keys = [preset.image_number, preset.object_number_of(table_prefix(table))]
         # What cannot be read was not asked for, and is no fault of what was.
         with suppress(DataError, StorageError):
-            if _can_be_named(stem, preset):
+            if table:
                 head = read_head(root / folder.path_of(name), name, known=keys, must_end=False)
                 if all(key in head.header for key in keys):
-                    found[stem.lower()] = name
+                    found[table.lower()] = name
     return found
 
 
 def sqlite_object_tables(path: Path, shown: str, preset: Preset) -> dict[str, str]:
     """Find the tables of an SQLite file that number images and objects: lower-case compartment to the table's name."""
-    before = "(?:.*_)?" if preset.table_name.lower().startswith("per_") else ""
-    pattern = before + re.escape(preset.table_name).replace(re.escape("{table}"), "(.+)")
     found = {}
     with suppress(DataError, StorageError):
         for name, columns in sqlite_layout.columns_of_tables(path, shown).items():
-            match = re.fullmatch(pattern, name, re.IGNORECASE)
-            if match and _can_be_named(match[1], preset):
-                keys = [preset.image_number, preset.object_number_of(match[1])]
-                there = {column.lower().removeprefix("metadata_") for column in columns}
-                if all(key.lower() in there for key in keys):
-                    found[match[1].lower()] = name
+            table = _compartment_of(name, preset)
+            keys = [preset.image_number, preset.object_number_of(table)]
+            there = {column.lower().removeprefix("metadata_") for column in columns}
+            if table and all(key.lower() in there for key in keys):
+                found[table.lower()] = name
     return found
 
 
@@ -88,8 +85,12 @@ def _places(root: Path, tree: Sequence[Folder], preset: Preset) -> Iterator[dict
                 yield sqlite_object_tables(path, path.name, preset)
 
 
-def _can_be_named(table: str, preset: Preset) -> bool:
-    return bool(table) and "," not in table and table.lower() != preset.image
+def _compartment_of(name: str, preset: Preset) -> str:
+    """Give the compartment that a file's stem or an SQLite table's name may stand for; empty if none."""
+    before = "(?:.*_)?" if preset.table_name.lower().startswith("per_") else ""
+    pattern = before + re.escape(preset.table_name).replace(re.escape("{table}"), "([^,]+)")
+    match = re.fullmatch(pattern, name, re.IGNORECASE)
+    return match[1] if match and match[1].lower() != preset.image else ""
 
 
 def _named(tables: Mapping[str, str]) -> str:

@@ -207,19 +207,19 @@ def _children(manifest: Manifest, reached: Sequence[str]) -> list[Partner]:
 def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, found: Sequence[Partner]) -> None:
     """Refuse tables that are not related to the anchor in a way that is understood."""
     preset = manifest.preset
-    tables = {anchor.table, *(partner.table for partner in found)}
-    left = [name for name in manifest.compartments if name not in tables]
+    tables = [anchor.table, *(partner.table for partner in found)]
+    left = [manifest.schema_of(name) for name in manifest.compartments if name not in tables]
     if not left:
         return
-    ways = f"leave {listed(left)} out with pct-discover --compartments, or say with --sql how to join"
+    one, names = left[0], listed([schema.table for schema in left])
+    ways = f"leave {names} out with pct-discover --compartments, or join by a query of your own with --sql"
     for child in (partner.table for partner in found if partner.is_child):
-        if column := _parent_number(preset, manifest.schema_of(left[0]), child):
-            raise UsageError(f"{left[0]} is a child of {child} by {column}, which is itself a child; {ways}")
-    one = left[0]
+        if column := _parent_number(preset, one, child):
+            raise UsageError(f"{one.table} is a child of {child} by {column}, and {child} is itself a child; {ways}")
     raise UsageError(
-        f"nothing relates {listed(left)} to the anchor {anchor.table}: neither it nor a table that it leads to has a "
-        f"column such as {preset.parent_column(anchor.prefix, one)!r} that leads to {one}, and {one} has none such as "
-        f"{preset.parent_column(manifest.schema_of(one).prefix, anchor.table)!r} that leads to them; {ways}"
+        f"nothing relates {names} to the anchor {anchor.table}: no table that it leads to has a column such as "
+        f"{preset.parent_column(anchor.prefix, one.prefix)!r} that leads to {one.table}, and that has none such as "
+        f"{preset.parent_column(one.prefix, anchor.prefix)!r}; {ways}"
     )
 
 

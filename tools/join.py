@@ -138,7 +138,7 @@ class _Joiner:
         else:
             self._plan = plan_join(manifest, image_columns=options.image_columns, aggregate=options.aggregate_children)
             self.schema = profiles_schema(manifest, self._plan)
-            for line in "\n".join(queries(self._plan)).splitlines():
+            for line in "".join(f"{query};\n" for query in queries(self._plan)).splitlines():
                 logger.debug("%s", line)
 
     def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
