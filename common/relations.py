@@ -168,7 +168,7 @@ def anchor_of(preset: Preset, schemas: Sequence[TableSchema]) -> str:
             way += [name for name in leads_to[at] if name not in way]
         return len(way)
 
-    return max(tables, key=lambda table: (reached(table), len(leads_to[table])))
+    return max(tables, key=reached)
 
 
 def _image_partner(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
