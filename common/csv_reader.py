@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import NO_WORDS, YES_WORDS, is_number, keeps_as_number, names_metadata
-from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
+from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
+from pycytominer_transform.common.conversion import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    BadValues,
+    arrow_type,
+    convert_texts,
+    csv_null_words,
+)
 from pycytominer_transform.common.csv_combined import HEADER_ROWS, CombinedColumns, CombinedTable
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE, ByteChecks, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import DataError, describe_os_error
@@ -68,8 +75,9 @@ class CsvReader:
         self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
-        # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12.
-        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string"]
+        # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12;
+        # unless the user asked for numbers.
+        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string" and not c.is_cast]
         self._convert = self._options(self._types | {column.source: pa.string() for column in self._guarded})
         self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
 
@@ -140,8 +148,8 @@ class CsvReader:
             include_columns=list(types),
             include_missing_columns=True,
             null_values=csv_null_words(),
-            true_values=sorted(YES_WORDS),
-            false_values=sorted(NO_WORDS),
+            true_values=sorted(TRUE_WORDS),
+            false_values=sorted(FALSE_WORDS),
             strings_can_be_null=False,
         )
 

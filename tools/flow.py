@@ -313,7 +313,11 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
     return FlowOptions(
         discover=discovering.discover_options(args),
         extract=extracting.ExtractOptions(
-            float32=args.float32, on_bad_value=args.on_bad_value, threads=args.threads, max_inflate=args.max_inflate
+            float32=args.float32,
+            casts=tuple(args.cast),
+            on_bad_value=args.on_bad_value,
+            threads=args.threads,
+            max_inflate=args.max_inflate,
         ),
         join=joining.join_options(args),
         write=writing.write_options(args),
