@@ -179,7 +179,8 @@ class _Stages:
             run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
             overwrite=self.overwrite, options=self.options.write,
         ).result()  # fmt: skip
-        joined = joining.JoinSummary(len(manifest.parts), self.counts)
+        platemap = self.options.join.platemap
+        joined = joining.JoinSummary(len(manifest.parts), self.counts, platemap.labels if platemap else ())
         return FlowSummary(len(manifest.parts), self.taken_up, discovered, joined, written)
 
     def _work_on(self, manifest: Manifest) -> None:
