@@ -17,6 +17,8 @@ from types import FrameType
 from typing import NoReturn
 
 from pycytominer_transform.common import errors
+from pycytominer_transform.common.casting import Cast
+from pycytominer_transform.common.column_types import TYPES
 from pycytominer_transform.common.reporting import logger, set_up_reporting
 from pycytominer_transform.common.version import tool_version
 
@@ -150,6 +152,17 @@ def regex(text: str) -> str:
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
     return text
+
+
+def cast(text: str) -> Cast:
+    """Parse ``COLUMN_REGEX=TYPE``."""
+    pattern, _, kind = text.rpartition("=")
+    if not pattern:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN_REGEX=TYPE, such as Metadata_Plate=string")
+    for known in TYPES:
+        if kind == known:
+            return Cast(regex(pattern), known)
+    raise argparse.ArgumentTypeError(f"{text!r}: {kind!r} is not a type; there are {', '.join(TYPES)}")
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int]) -> int:

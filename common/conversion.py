@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,9 @@ OnBadValue = Literal["fail", "null"]
 
 MORE_NULL_WORDS = ("NAN", "-nan", "-NaN", "-NAN", "nan(ind)", "-nan(ind)")
 """How other languages write a number that is none; C's printf and the Microsoft runtime among them."""
+
+TRUE_WORDS = YES_WORDS | {"1"}
+FALSE_WORDS = NO_WORDS | {"0"}
 
 _NULLS = NULL_WORDS | set(MORE_NULL_WORDS)
 
@@ -106,9 +110,28 @@ def _whole_number(number: Decimal) -> int:
 
 
 def _truth_of(text: str) -> bool:
-    if text not in YES_WORDS | NO_WORDS:
+    if text not in TRUE_WORDS | FALSE_WORDS:
         raise ValueError(text)
-    return text in YES_WORDS
+    return text in TRUE_WORDS
+
+
+def stored_number_of(value: float | str | bytes, kind: ColumnType) -> int | float | None:
+    """Read a value as a database or an array stores it as a number of a type, None where it stands for no value.
+
+    Raises
+    ------
+    ValueError
+        See `number_of`.
+    """
+    if isinstance(value, str | bytes):
+        return number_of(value if isinstance(value, str) else value.decode(), kind)
+    if math.isnan(value):
+        return None
+    if kind == "int64":
+        return number_of(repr(int(value) if isinstance(value, bool) else value), kind)
+    if kind == "bool" and value not in (0, 1):
+        raise ValueError(value)
+    return bool(value) if kind == "bool" else float(value)
 
 
 def convert_texts(
@@ -131,6 +154,33 @@ def convert_texts(
             bad.meet(text, kind, column, where.replace("{row}", str(row)))
             values.append(None)
     return pa.array(values, type=arrow_type(kind))
+
+
+def convert_stored(
+    values: Sequence[float | str | None], kind: ColumnType, column: str, where: str, bad: BadValues
+) -> pa.Array:
+    """Convert a column of values as an array stores them; what is no number is null, the first row is row 1.
+
+    Parameters
+    ----------
+    where : str
+        See `convert_texts`.
+    """
+    import pyarrow as pa
+
+    given: list[str | int | float | None] = []
+    for row, value in enumerate(values, start=1):
+        try:
+            if value is None or value != value:
+                given.append(None)
+            elif kind == "string":
+                given.append(value if isinstance(value, str) else repr(value))
+            else:
+                given.append(stored_number_of(value, kind))
+        except (ValueError, OverflowError):
+            bad.meet(value, kind, column, where.replace("{row}", str(row)))
+            given.append(None)
+    return pa.array(given, type=arrow_type(kind))
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import NO_WORDS, YES_WORDS, is_number, keeps_as_number, names_metadata
-from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_texts, csv_null_words
+from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
+from pycytominer_transform.common.conversion import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    BadValues,
+    arrow_type,
+    convert_texts,
+    csv_null_words,
+)
 from pycytominer_transform.common.csv_combined import HEADER_ROWS, CombinedColumns, CombinedTable
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE, ByteChecks, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import DataError, describe_os_error
@@ -68,9 +75,13 @@ class CsvReader:
         self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
-        # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12.
-        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string"]
-        self._convert = self._options(self._types | {column.source: pa.string() for column in self._guarded})
+        # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12;
+        # unless the user asked for numbers.
+        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string" and not c.is_cast]
+        # What the user asked for may be written otherwise all over (3.0): only these columns are then read slowly.
+        self._asked = [c for c in schema.columns if c.is_cast and c.type in ("int64", "bool")]
+        as_text = {column.source: pa.string() for column in (*self._guarded, *self._asked)}
+        self._convert = self._options(self._types | as_text)
         self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
 
     def read(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
@@ -116,12 +127,17 @@ class CsvReader:
         return self._without_empty(table).rename_columns(self._names)
 
     def _with_metadata(self, table: pa.Table, shown: str, bad: BadValues) -> pa.Table:
-        """Make numbers of the metadata that are to be numbers."""
-        for column in self._guarded:
+        """Make numbers of the metadata that are to be numbers, and of what the user asked for."""
+        for column in (*self._guarded, *self._asked):
             place = table.column_names.index(column.source)
-            array = _metadata_numbers(table.column(place), column, shown, bad)
-            table = table.set_column(place, column.source, array)
+            texts = table.column(place)
+            convert = self._converted if column.is_cast else _metadata_numbers
+            table = table.set_column(place, column.source, convert(texts, column, shown, bad))
         return table
+
+    def _converted(self, texts: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -> pa.Array:
+        first_row = HEADER_ROWS + 1 if self._combined else 2
+        return convert_texts(texts.to_pylist(), column.type, column.source, f"{shown}, row {{row}}", bad, first_row)
 
     def _without_empty(self, table: pa.Table) -> pa.Table:
         """Make empty texts null where they are to be."""
@@ -140,8 +156,8 @@ class CsvReader:
             include_columns=list(types),
             include_missing_columns=True,
             null_values=csv_null_words(),
-            true_values=sorted(YES_WORDS),
-            false_values=sorted(NO_WORDS),
+            true_values=sorted(TRUE_WORDS),
+            false_values=sorted(FALSE_WORDS),
             strings_can_be_null=False,
         )
 
@@ -212,9 +228,7 @@ class CsvReader:
             if column in self._guarded:
                 array = _metadata_numbers(array, column, shown, bad)
             elif column.type != "string":
-                where = f"{shown}, row {{row}}"
-                first_row = HEADER_ROWS + 1 if self._combined else 2
-                array = convert_texts(array.to_pylist(), column.type, column.source, where, bad, first_row)
+                array = self._converted(array, column, shown, bad)
             columns.append(array)
         return pa.table(columns, names=texts.column_names)
 

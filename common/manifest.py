@@ -78,11 +78,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name in the source, its final name, its type."""
+    """One column of a table: its name in the source, its final name, its type, and whether the user asked for that."""
 
     source: str
     name: str
     type: ColumnType
+    is_cast: bool = False
 
 
 def held_as(column: Column, columns: Iterable[Column]) -> Column | None:

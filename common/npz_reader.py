@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import constant
 from pycytominer_transform.common.column_types import ColumnType
-from pycytominer_transform.common.conversion import arrow_type
+from pycytominer_transform.common.conversion import BadValues, arrow_type, convert_stored
 from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Source, TableSchema
 from pycytominer_transform.common.npz_file import NpyHeader, NpzFile, open_npz
@@ -30,6 +30,7 @@ LOCATIONS = ("Location_Center_X", "Location_Center_Y")
 _MOST_FEATURES = 1 << 17
 _MODEL = "Metadata_Model"
 _NO_MODEL = "DP"
+_FLOATS: tuple[ColumnType, ...] = ("float32", "float64")
 _ARROW_NAMES = {"f4": "float32", "f8": "float64"} | {
     f"{letter}{width}": f"{name}{8 * width}" for letter, name in (("i", "int"), ("u", "uint")) for width in (1, 2, 4, 8)
 }
@@ -89,7 +90,9 @@ def look_into(npz: NpzFile, name: str) -> NpzContent:
     return NpzContent(rows, feature_names, features, locations, metadata)
 
 
-def read_npz(path: Path, shown: str, source: Source, schema: TableSchema, *, max_inflate: int) -> pa.Table:
+def read_npz(
+    path: Path, shown: str, source: Source, schema: TableSchema, bad: BadValues, *, max_inflate: int
+) -> pa.Table:
     """Read one file.
 
     Parameters
@@ -98,6 +101,8 @@ def read_npz(path: Path, shown: str, source: Source, schema: TableSchema, *, max
         How messages and `SOURCE` call it: its path in the source, or its own name where it is the source.
     max_inflate : int
         Bytes that its members together may inflate to.
+    bad : BadValues
+        What to do with values that do not fit the types that the user asked for.
 
     Returns
     -------
@@ -108,12 +113,16 @@ def read_npz(path: Path, shown: str, source: Source, schema: TableSchema, *, max
     ------
     DataError
         It is damaged, inflates to too much, or could run code.
+    BadValueError
+        A value does not fit its column; names row and column.
     SourceChangedError
         It has other rows than `pct-discover` found.
     """
     import pyarrow as pa
 
     types: dict[str, ColumnType] = {column.source: column.type for column in schema.columns}
+    cast = {column.source for column in schema.columns if column.is_cast}
+    where = f"{shown}, row {{row}}"
     with open_npz(path, shown, max_inflate=max_inflate) as npz:
         content = look_into(npz, shown)
         if content.rows != source.rows:
@@ -121,13 +130,19 @@ def read_npz(path: Path, shown: str, source: Source, schema: TableSchema, *, max
                 f"{shown}: {content.rows} cells where pct-discover found {source.rows}; run it again"
             )
         arrays = {
-            name: _constant(value, content.rows, types[name])
+            name: convert_stored([value] * content.rows, types[name], name, where, bad)
+            if name in cast
+            else _constant(value, content.rows, types[name])
             for name, value in content.metadata.items()
             if name in types
         }
-        arrays.update(_columns(npz, "features", content.features, content.feature_names, types))
+        members = {"features": (content.features, content.feature_names)}
         if content.locations is not None and content.rows:
-            arrays.update(_columns(npz, "locations", content.locations, LOCATIONS, types))
+            members["locations"] = (content.locations, list(LOCATIONS))
+        for member, (header, names) in members.items():
+            arrays.update(_columns(npz, member, header, names, types))
+            for name, values in _other_columns(npz, member, header, names, types):
+                arrays[name] = convert_stored(values, types[name], name, where, bad)
     columns = [
         arrays[column.source] if column.source in arrays else pa.nulls(content.rows, arrow_type(column.type))
         for column in schema.columns
@@ -146,13 +161,13 @@ def _table_header(npz: NpzFile, name: str) -> NpyHeader:
 
 
 def _columns(
-    npz: NpzFile, member: str, header: NpyHeader, names: list[str] | tuple[str, ...], types: dict[str, ColumnType]
+    npz: NpzFile, member: str, header: NpyHeader, names: list[str], types: dict[str, ColumnType]
 ) -> Iterator[tuple[str, pa.Array]]:
-    """Give the columns of an array of numbers, those that are wanted."""
+    """Give the columns of an array of numbers, those that are wanted as floats."""
     import pyarrow as pa
 
     wanted = {types[name] for name in names if name in types}
-    for kind in wanted:
+    for kind in wanted.intersection(_FLOATS):
         values, has_nan = _values(npz.data(member, header), header, kind)
         arrow = arrow_type(kind)
         rows, width = header.shape
@@ -163,10 +178,35 @@ def _columns(
                 yield name, _without_nan(numbers) if has_nan else numbers
 
 
+def _other_columns(
+    npz: NpzFile, member: str, header: NpyHeader, names: list[str], types: dict[str, ColumnType]
+) -> Iterator[tuple[str, list[float]]]:
+    """Give the values of an array's columns that are wanted as anything else than floats."""
+    import pyarrow as pa
+
+    wanted = [place for place, name in enumerate(names) if name in types and types[name] not in _FLOATS]
+    if not wanted:
+        return
+    numbers = _stored_numbers(npz.data(member, header), header)
+    rows, width = header.shape
+    for place in wanted:
+        first, step = (place * rows, 1) if header.columns_first else (place, width)
+        yield names[place], numbers.take(pa.arange(first, first + rows * step, step)).to_pylist()
+
+
 def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> tuple[array.array[float], bool]:
     """Give all numbers of an array in its own order, as 32- or 64-bit floats, and whether NaN is among them."""
-    import pyarrow as pa
     import pyarrow.compute as pc
+
+    numbers = _stored_numbers(stored, header).cast(arrow_type(kind), safe=False)
+    values = array.array("f" if kind == "float32" else "d")
+    values.frombytes(numbers.buffers()[1])
+    return values, pc.is_nan(numbers).true_count > 0
+
+
+def _stored_numbers(stored: bytearray, header: NpyHeader) -> pa.Array:
+    """Give all numbers of an array in its own order and of its own type."""
+    import pyarrow as pa
 
     typed = pa.type_for_alias(_ARROW_NAMES[header.kind])
     width = typed.bit_width // 8
@@ -174,11 +214,7 @@ def _values(stored: bytearray, header: NpyHeader, kind: ColumnType) -> tuple[arr
         swapped = array.array({2: "H", 4: "I", 8: "Q"}[width], bytes(stored))
         swapped.byteswap()
         stored = bytearray(swapped.tobytes())
-    flat = pa.Array.from_buffers(typed, len(stored) // width, [None, pa.py_buffer(stored)])
-    numbers = flat.cast(arrow_type(kind), safe=False)
-    values = array.array("f" if kind == "float32" else "d")
-    values.frombytes(numbers.buffers()[1])
-    return values, pc.is_nan(numbers).true_count > 0
+    return pa.Array.from_buffers(typed, len(stored) // width, [None, pa.py_buffer(stored)])
 
 
 def _without_nan(numbers: pa.Array) -> pa.Array:

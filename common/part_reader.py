@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,7 @@ class PartReader:
         if source.format == "csv":
             table = self._csv_readers[source.table].read(path, shown, bad)
         elif source.format == "npz":
-            table = read_npz(path, shown, source, schema, max_inflate=self._max_inflate)
+            table = read_npz(path, shown, source, schema, bad, max_inflate=self._max_inflate)
         else:
             table = read_sqlite(path, shown, source, schema, bad)
         self._check_unchanged(path, shown, source)
@@ -178,13 +178,3 @@ def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
 
     columns: list[Column] = [*schema.columns, *manifest.own_columns(schema)]
     return pa.schema([(column.name, arrow_type(column.type)) for column in columns])
-
-
-def with_float32(manifest: Manifest) -> Manifest:
-    """Make all measurements 32-bit floats."""
-
-    def narrowed(column: Column) -> Column:
-        return replace(column, type="float32") if column.type == "float64" else column
-
-    tables = tuple(replace(schema, columns=tuple(map(narrowed, schema.columns))) for schema in manifest.tables)
-    return replace(manifest, tables=tables)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.arrays import empty_table
-from pycytominer_transform.common.column_types import ColumnType, is_number, keeps_as_number, names_metadata
-from pycytominer_transform.common.conversion import BadValues, arrow_type, csv_null_words, number_of
+from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
+from pycytominer_transform.common.conversion import BadValues, arrow_type, csv_null_words, stored_number_of
 from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Column, Source, TableSchema
 from pycytominer_transform.common.naming import TABLE_NUMBER
@@ -246,9 +246,9 @@ class _Rows:
                 values.append(_text_of(value, column, self._where(rowids, place)))
             else:
                 try:
-                    if isinstance(value, str | bytes):
+                    if isinstance(value, str | bytes) and not column.is_cast:
                         _check_kept(value, column, self._where(rowids, place))
-                    values.append(_number_of(value, column.type))
+                    values.append(stored_number_of(value, column.type))
                     words += values[-1] is None
                 except (ValueError, OverflowError):
                     self.bad.meet(value, column.type, column.source, self._where(rowids, place))
@@ -285,19 +285,6 @@ def _check_kept(value: str | bytes, column: Column, where: str) -> None:
         )
 
 
-def _number_of(value: Any, kind: ColumnType) -> int | float | None:
-    """Give a stored value as a number, None where it is a word for no value.
-
-    Raises
-    ------
-    ValueError
-        It is no number, or not a whole one where the type asks for that.
-    """
-    if isinstance(value, int | float):
-        return number_of(repr(value), kind) if kind == "int64" else float(value)
-    return number_of(value if isinstance(value, str) else value.decode(), kind)
-
-
 def _expression(column: Column, is_mixed: bool) -> str:
     """Write how the driver shall see a column: numbers as they are, words for no value as NULL, ``inf`` infinite.
 
@@ -320,8 +307,8 @@ def _is_exact(array: pa.ChunkedArray, column: Column) -> bool:
     """Say whether the driver gave a column in a type that lost nothing."""
     import pyarrow as pa
 
-    if column.type == "string":
-        return True
+    if column.type in ("string", "bool"):
+        return column.type == "string"
     return pa.types.is_integer(array.type) or (pa.types.is_floating(array.type) and column.type != "int64")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.path_metadata import Disagreements
 from pycytominer_transform.common.reporting import count, logger, progress
@@ -38,6 +39,8 @@ class ExtractOptions:
         Read every N-th part beginning with the I-th.
     float32 : bool
         Make measurements 32-bit floats.
+    casts : tuple of Cast
+        Types for columns, in place of those that were decided; of several for one column the last counts.
     on_bad_value : {'fail', 'null'}
         What to do with a text in a number column.
     threads : int
@@ -49,6 +52,7 @@ class ExtractOptions:
     place: str = ""
     shard: tuple[int, int] = (1, 1)
     float32: bool = False
+    casts: tuple[Cast, ...] = ()
     on_bad_value: Literal["fail", "null"] = "fail"
     threads: int = 0
     max_inflate: int = DEFAULT_MAX_INFLATE
@@ -97,6 +101,8 @@ def extract(
         See `pycytominer_transform.common.part_reader.PartReader`.
     StageEndedEarlyError
         The manifest is cut off.
+    UsageError
+        See `pycytominer_transform.common.casting.with_casts`.
     """
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
     from pycytominer_transform.common.destination import check_destination, complete_folder
@@ -119,9 +125,9 @@ extract_task = StageTask(extract, name="extract")
 
 def prepared(manifest: Manifest, options: ExtractOptions) -> Manifest:
     """Give the manifest that goes with the bundle: its columns' types are those that these options ask for."""
-    from pycytominer_transform.common.part_reader import with_float32
+    from pycytominer_transform.common.casting import with_casts, with_float32
 
-    return with_float32(manifest) if options.float32 else manifest
+    return with_casts(with_float32(manifest) if options.float32 else manifest, options.casts)
 
 
 def result_options(options: ExtractOptions) -> dict[str, object]:
@@ -129,7 +135,7 @@ def result_options(options: ExtractOptions) -> dict[str, object]:
 
     Where the source lies and on how many threads it is read do not; they stay out of the history.
     """
-    return {"float32": options.float32, "on_bad_value": options.on_bad_value}
+    return {"float32": options.float32, "cast": list(map(str, options.casts)), "on_bad_value": options.on_bad_value}
 
 
 @dataclass
@@ -171,6 +177,10 @@ def add_extract_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this stage; `pct-flow` has them too."""
     group = parser.add_argument_group("reading")
     group.add_argument("--float32", action="store_true", help="measurements as 32-bit floats: half the size, 7 digits")
+    group.add_argument(
+        "--cast", metavar="COLUMN_REGEX=TYPE", type=commandline.cast, action="append", default=[],
+        help="columns whose names REGEX is found in as int64, float64, float32, string or bool; may be repeated",
+    )  # fmt: skip
     group.add_argument(
         "--on-bad-value", choices=("fail", "null"), default="fail",
         help="what to do with a text in a number column; null: counted and reported (%(default)s)",
@@ -223,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             place=args.source,
             shard=args.shard,
             float32=args.float32,
+            casts=tuple(args.cast),
             on_bad_value=args.on_bad_value,
             threads=args.threads,
             max_inflate=args.max_inflate,

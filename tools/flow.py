@@ -179,7 +179,8 @@ class _Stages:
             run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
             overwrite=self.overwrite, options=self.options.write,
         ).result()  # fmt: skip
-        joined = joining.JoinSummary(len(manifest.parts), self.counts)
+        platemap = self.options.join.platemap
+        joined = joining.JoinSummary(len(manifest.parts), self.counts, platemap.labels if platemap else ())
         return FlowSummary(len(manifest.parts), self.taken_up, discovered, joined, written)
 
     def _work_on(self, manifest: Manifest) -> None:
@@ -313,7 +314,11 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
     return FlowOptions(
         discover=discovering.discover_options(args),
         extract=extracting.ExtractOptions(
-            float32=args.float32, on_bad_value=args.on_bad_value, threads=args.threads, max_inflate=args.max_inflate
+            float32=args.float32,
+            casts=tuple(args.cast),
+            on_bad_value=args.on_bad_value,
+            threads=args.threads,
+            max_inflate=args.max_inflate,
         ),
         join=joining.join_options(args),
         write=writing.write_options(args),

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pycytominer_transform.common.bundle import BundleReader
     from pycytominer_transform.common.joining import JoinedPart
+    from pycytominer_transform.common.manifest import Manifest
+    from pycytominer_transform.common.platemap import PlatemapLookup
+    from pycytominer_transform.common.platemap_file import Platemap
     from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter
     from pycytominer_transform.common.relations import JoinPlan
 
@@ -43,6 +46,8 @@ class JoinOptions:
         Further columns of the image table: ``all`` or a regular expression; empty for those that the preset names.
     aggregate_children : {'', 'mean', 'count'}
         What to make of the objects of a child table, one row per parent; empty to join them where none has several.
+    platemap : Platemap, optional
+        What is in each well, to be put beside its cells.
     threads : int
         Threads to use; 0 for as many as there are processors to use.
     memory : int
@@ -53,16 +58,24 @@ class JoinOptions:
     unmatched: Literal["drop", "keep"] = "drop"
     image_columns: str = ""
     aggregate_children: Literal["", "mean", "count"] = ""
+    platemap: Platemap | None = None
     threads: int = 0
     memory: int = 0
 
 
 @dataclass(frozen=True)
 class JoinSummary:
-    """What was joined: parts, and the counts of `pycytominer_transform.common.joining.JoinedPart` over all of them."""
+    """What was joined: parts, and the counts of `pycytominer_transform.common.joining.JoinedPart` over all of them.
+
+    Attributes
+    ----------
+    entries : tuple of str
+        Those of the platemap, whether or not they have cells.
+    """
 
     parts: int
     counts: dict[str, Any]
+    entries: tuple[str, ...] = ()
 
 
 def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None) -> JoinSummary:
@@ -109,11 +122,15 @@ join_task = StageTask(join, name="join")
 
 def result_options(options: JoinOptions) -> dict[str, object]:
     """Give the options that change the result."""
+    platemap = options.platemap
     return {
         "sql": options.sql,
         "unmatched": options.unmatched,
         "image_columns": options.image_columns,
         "aggregate_children": options.aggregate_children,
+        "platemap": platemap.fingerprint if platemap else "",
+        "platemap_entries": len(platemap.entries) if platemap else 0,
+        "platemap_on": [f"{key.column}={key.profiles}" for key in platemap.keys] if platemap else [],
     }
 
 
@@ -140,8 +157,28 @@ class _Joiner:
             self.schema = profiles_schema(manifest, self._plan)
             for line in "".join(f"{query};\n" for query in queries(self._plan)).splitlines():
                 logger.debug("%s", line)
+        self._platemap: PlatemapLookup | None = None
+        if options.platemap:
+            self._look_up(manifest, options.platemap)
+
+    def _look_up(self, manifest: Manifest, platemap: Platemap) -> None:
+        from pycytominer_transform.common.arrays import empty_table
+        from pycytominer_transform.common.platemap import PlatemapLookup
+
+        image = [schema for schema in manifest.tables if schema.table == manifest.preset.image and self._plan]
+        untaken = {column.name for schema in image for column in schema.columns}
+        in_order = self._plan is not None
+        self._platemap = PlatemapLookup(platemap, self.schema, in_order=in_order, image_columns=untaken)
+        self.schema = self._platemap.added_to(empty_table(self.schema))[0].schema
 
     def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
+        joined = self._joined(tables)
+        if self._platemap is None:
+            return joined
+        profiles, counts = self._platemap.added_to(joined.profiles)
+        return replace(joined, profiles=profiles, counts=joined.counts | {"platemap": counts})
+
+    def _joined(self, tables: dict[str, pa.Table]) -> JoinedPart:
         from pycytominer_transform.common.joining import join_part, join_part_by_query
 
         if self._plan is None:
@@ -175,7 +212,7 @@ def _join_parts(
         progress("joining parts", parts, len(reader.manifest.parts))
     before = reader.steps[len(reader.manifest.provenance) :]
     writer.close([*before, new_step(TOOL, result_options(options), counts)])
-    return JoinSummary(parts, counts)
+    return JoinSummary(parts, counts, options.platemap.labels if options.platemap else ())
 
 
 def add_join_options(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +236,14 @@ def add_join_options(parser: argparse.ArgumentParser) -> None:
         help="further columns of the image table (default: file names, plate, well, site as the preset names them)",
     )  # fmt: skip
     group.add_argument(
+        "--platemap", metavar="FILE", default="",
+        help="a CSV or TSV with a row per well, whose other columns go beside the well's cells as Metadata_*",
+    )  # fmt: skip
+    group.add_argument(
+        "--platemap-on", metavar="KEY,...", default="",
+        help="the platemap's key columns, each KEY or PLATEMAP_COLUMN=PROFILES_COLUMN (default: well)",
+    )  # fmt: skip
+    group.add_argument(
         "--memory", metavar="SIZE", type=commandline.byte_size, default=0,
         help="memory the join may use (default: half of what this process may use)",
     )  # fmt: skip
@@ -210,9 +255,12 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
     Raises
     ------
     UsageError
-        The file with SQL cannot be read.
+        The file with SQL, or the platemap, cannot be read.
+    DataError
+        See `pycytominer_transform.common.platemap_file.read_platemap`.
     """
     from pycytominer_transform.common.errors import UsageError
+    from pycytominer_transform.common.platemap_file import read_platemap
 
     sql = ""
     if args.sql:
@@ -224,8 +272,12 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
             raise UsageError(f"there is no SQL in {args.sql}")
         if args.aggregate_children:
             raise UsageError("--aggregate-children goes with the preset's join; with --sql aggregate in the query")
+    if args.platemap_on and not args.platemap:
+        raise UsageError("--platemap-on goes with --platemap")
+    on = [key.strip() for key in (args.platemap_on or "well").split(",")]
     return JoinOptions(
         sql=sql,
+        platemap=read_platemap(args.platemap, on) if args.platemap else None,
         unmatched=args.unmatched,
         image_columns=args.image_columns,
         aggregate_children=args.aggregate_children,
@@ -259,6 +311,22 @@ def report(summary: JoinSummary) -> None:
         what = "dropped" if counts["dropped"] else "kept with nulls"
         lacks = ", ".join(f"{number} lacked {table}" for table, number in lacking.items())
         logger.warning("%s %s: %s", count(counts["incomplete"], "object"), what, lacks)
+    if summary.entries:
+        _report_platemap(counts.get("platemap", {}), summary.entries)
+
+
+def _report_platemap(counts: dict[str, Any], entries: Sequence[str]) -> None:
+    from pycytominer_transform.common.naming import listed
+
+    cells = counts.get("cells", {})
+    unused = [entry for entry in entries if entry not in cells]
+    named = f" ({listed(unused)})" if unused else ""
+    logger.info("platemap: %s with cells, entries without a well: %s%s", count(len(cells), "well"), len(unused), named)
+    if lacking := counts.get("without_entry", {}):
+        wells, number = count(len(lacking), "well"), count(sum(lacking.values()), "cell")
+        logger.warning("platemap: %s, %s, without an entry: %s", wells, number, listed(sorted(lacking)))
+    if counts.get("without_well"):
+        logger.warning("platemap: %s without a well", count(counts["without_well"], "cell"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

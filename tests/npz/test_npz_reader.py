@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from npz_files import METADATA, array_of, npy, object_array, plate_file, write_npz
+from pycytominer_transform.common.conversion import BadValues
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Source
 from pycytominer_transform.common.npz_file import NUMBER_TYPES, open_npz, parse_npy_header
@@ -37,7 +38,7 @@ def read(path: Path, *, max_inflate: int = LIMIT) -> pa.Table:
         part=1, dataset=".", table_number=1, table="cells", path=path.name, format="npz", bytes=found.bytes,
         rows=found.rows, fingerprint=found.fingerprint,
     )  # fmt: skip
-    return read_npz(path, path.name, source, schema, max_inflate=max_inflate)
+    return read_npz(path, path.name, source, schema, BadValues("fail"), max_inflate=max_inflate)
 
 
 def refused(path: Path, *words: str, **options: int) -> str:
