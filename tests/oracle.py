@@ -192,8 +192,9 @@ class _Join:
         layout = self.layout
         typed = {table: self._rows(dataset.sheets[table], kinds[table]) for table in layout.tables}
         path = self.paths.get(dataset.path, {})
+        fills = {name: value for name, value in path.items() if _fits(value, kinds["image"].get(name))}
         for image in typed["image"]:
-            image.update({name: value for name, value in path.items() if image.get(name, 0) in (None, "")})
+            image.update({name: value for name, value in fills.items() if image[name] in (None, "")})
         by_object = {table: self._index(table, typed[table]) for table in layout.partners}
         by_image = {self._image_key(row): row for row in typed["image"]}
         empty = {table: dict.fromkeys(kinds[table]) for table in layout.tables}
@@ -253,3 +254,8 @@ class _Join:
                 if name not in out or (out[name] is None and name not in _KEYS):
                     out[name] = value
         return out
+
+
+def _fits(value: Value, kind: str | None) -> bool:
+    """Say whether what a path says can stand in an image table's column."""
+    return kind is not None and (kind == "text" or not isinstance(value, str))

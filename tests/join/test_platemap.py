@@ -23,7 +23,7 @@ from pycytominer_transform.common.platemap import PlatemapLookup
 from pycytominer_transform.common.platemap_file import PlatemapKey, read_platemap
 from pycytominer_transform.tools import flow, join
 
-SPLIT = ("--part-size", "1")
+SPLIT = ("--part-size", "1", "--path-metadata", "none")
 # As the Cell Painting Gallery has them: tabs, and a name that ends in .txt.
 GALLERY = """well_position\tbroad_sample\tmg_per_ml\tsolvent\tbatch\tplate_number
 a1\tBRD-K1\t5.5\tDMSO\t0012\t12
@@ -88,7 +88,7 @@ def test_every_cell_has_what_its_well_has_and_all_counts_add_up(how: str, tmp_pa
     platemap.write_text(GALLERY)
     words = ("--platemap", str(platemap), "--platemap-on", "well_position=Metadata_Well")
     made = convert(source, how, Options(discover=SPLIT, join=words))
-    table, plain = parquet_table(made), parquet_table(convert(source))
+    table, plain = parquet_table(made), parquet_table(convert(source, options=Options(discover=SPLIT)))
     assert {name: table.schema.field(name).type for name in ADDED} == ADDED
     assert table.column_names == profile_order([*plain.column_names, *ADDED])
     assert table.select(plain.column_names).replace_schema_metadata(None).equals(plain.replace_schema_metadata(None))
