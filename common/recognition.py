@@ -41,7 +41,7 @@ def recognise(root: Path, tree: Sequence[Folder], compartments: Sequence[str] = 
         if root.is_dir() and not files:
             raise DataError(f"{root}: there are no files in it")
         if hint := other_tables_hint(root, tree, packaged_presets()):
-            raise DataError(f"{root}: holds no compartment that a preset knows, but {hint}")
+            raise DataError(f"{root}: holds no table that a preset knows, but {hint}")
         there = f"there are {listed(files, 3)}" if files else "its tables have other names"
         raise DataError(f"{root}: holds no table that a preset knows ({there}); see --preset and --compartments")
     return fitting[0]
