@@ -276,6 +276,9 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
             raise ValueError("an unknown column type")
         if not {source.table for source in sources} <= {schema.table for schema in tables}:
             raise ValueError("a source of an unknown table")
+        paths = {column["name"] for column in rest["path_columns"]}
+        if any(name not in paths for source in sources for name, _ in source.path_values):
+            raise ValueError("an unknown column of a path")
         return Manifest(
             **rest
             | {
