@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ def constant(value: str | float, count: int) -> pa.Array:
     zeros = pc.subtract(row_numbers(count), row_numbers(count))
     if isinstance(value, int):
         return pa.arange(value, value + 1).take(zeros)
+    if isinstance(value, float):
+        return pa.Array.from_buffers(pa.float64(), count, [None, pa.py_buffer(array("d", [value]) * count)])
     builder = pa.lib.StringBuilder()
     builder.append(value)
     return builder.finish().take(zeros)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pycytominer_transform.common.column_types import ColumnType
+from pycytominer_transform.common.conversion import number_of
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.manifest import Column, Manifest, TableSchema
+from pycytominer_transform.common.manifest import Column, Manifest
 from pycytominer_transform.common.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
 
 
@@ -32,7 +33,7 @@ class Cast:
 def with_float32(manifest: Manifest) -> Manifest:
     """Make all measurements 32-bit floats."""
 
-    def narrowed(_: TableSchema, column: Column) -> Column:
+    def narrowed(column: Column) -> Column:
         return replace(column, type="float32") if column.type == "float64" else column
 
     return _changed(manifest, narrowed)
@@ -46,51 +47,65 @@ def with_casts(manifest: Manifest, casts: Sequence[Cast]) -> Manifest:
     Raises
     ------
     UsageError
-        A cast's pattern is found in no column, or only in such as number images and objects.
+        A cast's pattern is found in no column, or only in such as number images and objects; or what stands in the path
+        of a dataset does not fit.
     """
-    keys = {schema.table: _keys(manifest, schema) for schema in manifest.tables}
+    keys = _keys(manifest)
     for cast in casts:
         _check_found(manifest, cast, keys)
 
-    def cast_column(schema: TableSchema, column: Column) -> Column:
-        if column in keys[schema.table]:
-            return column
+    def given(column: Column) -> Column:
         asked = [cast.type for cast in casts if cast.finds(column)]
-        return replace(column, type=asked[-1], is_cast=True) if asked else column
+        return replace(column, type=asked[-1], is_cast=True) if asked and column not in keys else column
 
-    return _changed(manifest, cast_column)
+    changed = replace(_changed(manifest, given), path_columns=tuple(map(given, manifest.path_columns)))
+    _check_paths(changed)
+    return changed
 
 
-def _changed(manifest: Manifest, change: Callable[[TableSchema, Column], Column]) -> Manifest:
-    tables = tuple(
-        replace(schema, columns=tuple(change(schema, column) for column in schema.columns))
-        for schema in manifest.tables
-    )
+def _changed(manifest: Manifest, change: Callable[[Column], Column]) -> Manifest:
+    tables = tuple(replace(schema, columns=tuple(map(change, schema.columns))) for schema in manifest.tables)
     return replace(manifest, tables=tables)
 
 
-def _check_found(manifest: Manifest, cast: Cast, keys: dict[str, set[Column]]) -> None:
-    found = [(schema, column) for schema in manifest.tables for column in schema.columns if cast.finds(column)]
+def _check_found(manifest: Manifest, cast: Cast, keys: set[Column]) -> None:
+    columns = [*(column for schema in manifest.tables for column in schema.columns), *manifest.path_columns]
+    found = [column for column in columns if cast.finds(column)]
     if not found:
-        names = {column.name.lower(): column.name for schema in manifest.tables for column in schema.columns}
+        names = {column.name.lower(): column.name for column in columns}
         near = difflib.get_close_matches(cast.pattern.lower(), names, n=1, cutoff=0)
         meant = f"; did you mean {names[near[0]]}?" if near else ""
         raise UsageError(f"--cast {cast}: no column has {cast.pattern!r} in its name{meant}")
-    if all(column in keys[schema.table] for schema, column in found):
+    if keys.issuperset(found):
         raise UsageError(
-            f"--cast {cast}: {found[0][1].name} numbers images or objects, which tables are joined by, and keeps its "
+            f"--cast {cast}: {found[0].name} numbers images or objects, which tables are joined by, and keeps its "
             "type; name another column"
         )
 
 
-def _keys(manifest: Manifest, schema: TableSchema) -> set[Column]:
-    """Give the columns of a table that number images and objects: its own, and those of its parents."""
+def _check_paths(manifest: Manifest) -> None:
+    """Refuse types that metadata in the datasets' paths do not fit, where a table has no others."""
+    used = {column.name: column for schema in manifest.tables for column in manifest.own_columns(schema)}
+    asked = {name: column for name, column in used.items() if column.is_cast and column.type != "string"}
+    for source in manifest.sources if asked else ():
+        for name, text in source.path_values:
+            if name not in asked:
+                continue
+            try:
+                number_of(text, asked[name].type)
+            except ValueError as error:
+                kind = asked[name].type
+                raise UsageError(f"--cast: {name} is {text!r} by the path of {source.dataset}, no {kind}") from error
+
+
+def _keys(manifest: Manifest) -> set[Column]:
+    """Give the columns that number images and objects: a table's own, and those of its parents."""
     preset = manifest.preset
-    numbers = [preset.image_number, preset.table_number, preset.object_number_of(schema.prefix)]
-    numbers += [preset.parent_column(schema.prefix, other.table) for other in manifest.tables]
-    sources = {f"{begin}{number}".lower() for number in numbers if number for begin in ("", "Metadata_")}
-    return {
-        column
-        for column in schema.columns
-        if column.source.lower() in sources or column.name in (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
-    }
+    keys = set()
+    for schema in manifest.tables:
+        numbers = [preset.image_number, preset.table_number, preset.object_number_of(schema.prefix)]
+        numbers += [preset.parent_column(schema.prefix, other.table) for other in manifest.tables]
+        sources = {f"{begin}{number}".lower() for number in numbers if number for begin in ("", "Metadata_")}
+        names = (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
+        keys |= {column for column in schema.columns if column.source.lower() in sources or column.name in names}
+    return keys

@@ -167,7 +167,7 @@ class PartReader:
         values |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
         for column in self._manifest.own_columns(schema):
             value, kind = values.get(column.name), arrow_type(column.type)
-            array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows)
+            array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows).cast(kind)
             columns.append(pa.chunked_array([array]))
         return pa.table(columns, schema=self._schemas[source.table])
 

@@ -327,3 +327,23 @@ def test_a_part_of_other_casts_is_made_again(tmp_path: Path) -> None:
     assert flow.main(words) == 0
     assert flow.main([*words, *casts("Metadata_Site=string")]) == 0
     assert parquet_table(tmp_path / "o.parquet").schema.field("Metadata_Site").type == pa.string()
+
+
+def test_metadata_of_paths_are_cast_as_columns_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trees = {f"p{number}/0{number}": tables for number, tables in enumerate(small_tables().values())}
+    for tables in trees.values():
+        place = tables["Image"][0].index("Metadata_Plate")
+        tables["Image"] = [line[:place] + line[place + 1 :] for line in tables["Image"]]
+    source = write_sheets(tmp_path / "source", trees)
+    (source / "p2" / "02").rename(source / "p2" / "2.5")
+    expression = ("--path-metadata", "(?P<Plate>p[0-9])/(?P<Run>[0-9.]+)$")
+    run("discover", source, "-o", tmp_path / "m", *expression)
+    wanted = {"float64": [0.0, 1.0, 2.5], "float32": [0.0, 1.0, 2.5], "string": ["00", "01", "2.5"]}
+    for kind, values in wanted.items():
+        run("extract", tmp_path / "m", "-o", tmp_path / kind, *casts(f"Metadata_Run={kind}"))
+        given = bundle_column(tmp_path / kind, "cells", "Metadata_Run")
+        assert str(given.type) == {"float64": "double", "float32": "float"}.get(kind, kind)
+        assert sorted(set(given.to_pylist())) == values
+    capsys.readouterr()
+    assert extract.main([str(tmp_path / "m"), "-o", str(tmp_path / "b"), *casts("Metadata_Plate=bool")]) == 2
+    assert "--cast: Metadata_Plate is 'p0' by the path of p0/00, no bool" in capsys.readouterr().err
