@@ -41,7 +41,8 @@ def wells_plate(wells: Sequence[str] = ("A01", "A2", "B01", "")) -> dict[str, Ta
     trees = small_tables(replace(SMALL, folders=len(wells), sites=1, cells=5))
     for well, tables in zip(wells, trees.values(), strict=True):
         set_column(tables["Image"], "Metadata_Well", [well])
-    return trees
+    # Paths that say nothing of wells.
+    return {f"folder{number}": tables for number, tables in enumerate(trees.values())}
 
 
 def same_well(text: str) -> str:
