@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .errors import StorageError
+from pycytominer_transform.common.prefect_environment import prepare_prefect_environment, require_prefect_api
+from pycytominer_transform.common.reporting import logger
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -23,49 +23,6 @@ if TYPE_CHECKING:
     from prefect.tasks import Task
 
 R = TypeVar("R")
-
-LOGGER_NAME = "pycytominer_transform"
-
-
-def prefect_api_configured(*, no_prefect: bool = False) -> bool:
-    """Whether runs are to be tracked by a Prefect server that the user named.
-
-    Only the environment variable counts: a profile in ``~/.prefect`` would take importing Prefect to find, and would
-    make what a tool does depend on a file that its user may have forgotten.
-
-    Parameters
-    ----------
-    no_prefect
-        The user asked for a plain run, whatever the environment says.
-
-    Returns
-    -------
-    bool
-        True when ``PREFECT_API_URL`` holds an address and `no_prefect` is false.
-
-    """
-    return not no_prefect and bool(os.environ.get("PREFECT_API_URL", "").strip())
-
-
-def require_prefect_api() -> None:
-    """Make sure that the server of the environment answers, before any work is done for it.
-
-    Raises
-    ------
-    StorageError
-        It does not. Prefect's own error would end the tool as a defect, which this is not.
-
-    """
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        fault = client.api_healthcheck()
-    if fault is not None:
-        message = (
-            f"the Prefect API at {os.environ.get('PREFECT_API_URL')} does not answer ({fault}); "
-            "start that server, unset PREFECT_API_URL, or give --no-prefect"
-        )
-        raise StorageError(message)
 
 
 @dataclass(frozen=True)
@@ -133,10 +90,7 @@ class StageTask(Generic[R]):
         """
         if not tracked:
             return self._run_plainly(arguments)
-        # Here, for that module imports this one.
-        from .prefect_server import prepare_prefect_environment
-
-        prepare_prefect_environment(verbose=logging.getLogger(LOGGER_NAME).isEnabledFor(logging.DEBUG))
+        prepare_prefect_environment(verbose=logger.isEnabledFor(logging.DEBUG))
         require_prefect_api()
         with _log_lines_to_run():
             result: R = self._named(run_name)(**arguments)
@@ -159,7 +113,7 @@ class StageTask(Generic[R]):
         Returns
         -------
         PrefectFuture
-            See `pycytominer_transform.common.task_runners.wait_all` for collecting it.
+            See `pycytominer_transform.common.task_runners.outcomes` for collecting many.
 
         """
         future: PrefectFuture[R] = self._named(run_name).submit(wait_for=wait_for or None, **arguments)
@@ -174,7 +128,7 @@ class StageTask(Generic[R]):
             try:
                 return self.function(**arguments)
             except self.retry_on as error:
-                logging.getLogger(LOGGER_NAME).info("%s: trying again in %g s: %s", self.name, delay, error)
+                logger.info("%s: trying again in %g s: %s", self.name, delay, error)
                 time.sleep(delay)
         return self.function(**arguments)
 
@@ -207,7 +161,6 @@ def _log_lines_to_run() -> Iterator[None]:
     """Send our log lines to the run in progress, also where Prefect was imported before our environment was set."""
     from prefect.logging.handlers import APILogHandler
 
-    logger = logging.getLogger(LOGGER_NAME)
     level, handler = logger.level, APILogHandler()
     present = any(isinstance(other, APILogHandler) for other in logger.handlers)
     if logger.level == logging.NOTSET:

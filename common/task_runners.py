@@ -1,6 +1,6 @@
 """How many parts of a flow run at once, and where: threads of this process, or processes of a Dask cluster.
 
-Also the two ways to collect what they gave, so that one part that fails takes no other's work with it.
+Also how they are submitted and collected, so that one part that fails takes no other's work with it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.errors import StorageError
 
 if TYPE_CHECKING:
-    from prefect.futures import PrefectFuture
     from prefect.task_runners import TaskRunner
 
+K = TypeVar("K")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 RunnerKind = Literal["concurrent", "dask", "sequential"]
 
@@ -30,6 +31,14 @@ _DASK_SETTINGS = {
     # DuckDB and Arrow hold a worker's event loop up for as long as one call takes; that is no reason to warn.
     "distributed.admin.tick.limit": "1h",
 }
+
+
+class Submitted(Protocol[R_co]):
+    """Work that somebody has begun: a future of Prefect's, or several taken together."""
+
+    def result(self) -> R_co:
+        """Wait for the end, and give what came of it or raise what ended it."""
+        ...
 
 
 def task_runner(kind: RunnerKind, *, workers: int, dask_scheduler: str | None = None) -> TaskRunner[Any]:
@@ -88,29 +97,8 @@ def require_scheduler(address: str) -> None:
         ) from error
 
 
-def wait_all(futures: Iterable[PrefectFuture[R]]) -> list[R | Exception]:
-    """Wait for all futures, whatever becomes of each.
-
-    Parameters
-    ----------
-    futures
-        Submitted runs.
-
-    Returns
-    -------
-    list
-        For each future, in the same order, its result or the exception that ended it.
-
-    """
-    results: list[R | Exception] = []
-    for future in futures:
-        found = _outcome(future)
-        results.append(found)
-    return results
-
-
-def outcomes(submissions: Iterable[Callable[[], PrefectFuture[R]]], *, in_flight: int) -> Iterator[R | Exception]:
-    """Submit runs a few at a time and yield what each gave, in the order of the submissions.
+def outcomes(submissions: Iterable[tuple[K, Submitted[R]]], *, in_flight: int) -> Iterator[tuple[K, R | Exception]]:
+    """Take submissions a few at a time and yield what each gave, in their order, whatever becomes of the others.
 
     Ten thousand parts submitted at once would each keep a future, a state and, with Dask, a graph entry until the flow
     ends.
@@ -118,33 +106,31 @@ def outcomes(submissions: Iterable[Callable[[], PrefectFuture[R]]], *, in_flight
     Parameters
     ----------
     submissions
-        Calls that submit one run each; taken one after the other, as room comes up.
+        What each is called, and the work, which a generator submits when it is asked for the next: as room comes up.
     in_flight
-        Runs that may be submitted and not yet yielded. A few times the number of workers keeps them all busy.
+        Submissions that may be taken and not yet yielded. A few times the number of workers keeps them all busy.
 
     Yields
     ------
-    R or Exception
-        The run's result or the exception that ended it.
+    tuple
+        What the submission is called, and its result or the exception that ended it.
 
     """
-    waiting: deque[PrefectFuture[R]] = deque()
-    for submit in submissions:
-        waiting.append(submit())
+    waiting: deque[tuple[K, Submitted[R]]] = deque()
+    for submission in submissions:
+        waiting.append(submission)
         if len(waiting) >= in_flight:
-            found = _outcome(waiting.popleft())
-            yield found
+            yield _ended(*waiting.popleft())
     while waiting:
-        found = _outcome(waiting.popleft())
-        yield found
+        yield _ended(*waiting.popleft())
 
 
-def _outcome(future: PrefectFuture[R]) -> R | Exception:
+def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
     # Waiting alone would not do: a Dask future whose worker died has no final state, and only its result says so.
     try:
-        return future.result()
+        return key, submitted.result()
     except Exception as error:
-        return error
+        return key, error
 
 
 def _dask_runner(workers: int, dask_scheduler: str | None) -> TaskRunner[Any]:
@@ -153,8 +139,7 @@ def _dask_runner(workers: int, dask_scheduler: str | None) -> TaskRunner[Any]:
     # Distributed sets its loggers up from this while it is imported.
     dask.config.set(_DASK_SETTINGS)
     import distributed
-
-    from .dask_runner import QuickDaskTaskRunner
+    from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
     if dask_scheduler is not None:
         return QuickDaskTaskRunner(address=dask_scheduler)

@@ -19,9 +19,10 @@ from pycytominer_transform.common.discover_options import DEFAULT_PART_SIZE, Dis
 from pycytominer_transform.common.discovery import discover_manifest
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.path_expression import NONE, check_expression
+from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, size
-from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+from pycytominer_transform.common.stage_task import StageTask
 
 TOOL = "pct-discover"
 

@@ -11,8 +11,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,8 @@ from pycytominer_transform.common import commandline
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
 from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
-from pycytominer_transform.common.stage_task import prefect_api_configured
 from pycytominer_transform.tools import discover as discovering
 from pycytominer_transform.tools import extract as extracting
 from pycytominer_transform.tools import join as joining
@@ -136,10 +135,12 @@ def convert(
 class _Part:
     """One part on its way."""
 
-    number: int
-    bundle: Path
     extracted: PrefectFuture[extracting.ExtractSummary]
     joined: PrefectFuture[joining.JoinSummary]
+
+    def result(self) -> tuple[extracting.ExtractSummary, joining.JoinSummary]:
+        # In this order: the join of a part that was not extracted only says that it could not begin.
+        return self.extracted.result(), self.joined.result()
 
 
 @dataclass
@@ -185,20 +186,20 @@ class _Stages:
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts, a few in flight at a time; one that fails leaves the others alone."""
-        in_flight: deque[_Part] = deque()
-        done = 0
+        from pycytominer_transform.common.task_runners import outcomes
+
+        in_flight = self.options.workers * _IN_FLIGHT_PER_WORKER
+        for done, (part, outcome) in enumerate(outcomes(self._begun(manifest), in_flight=in_flight), 1):
+            self._collect(part, outcome)
+            progress("converting parts", self.taken_up + done, len(manifest.parts))
+
+    def _begun(self, manifest: Manifest) -> Iterator[tuple[int, _Part]]:
+        """Submit the parts that no earlier run has finished, each when it is asked for."""
         for part in manifest.parts:
             if self._is_finished(manifest, part):
                 self.taken_up += 1
             else:
-                in_flight.append(self._submit(manifest, part))
-            while len(in_flight) >= self.options.workers * _IN_FLIGHT_PER_WORKER:
-                self._collect(in_flight.popleft())
-            done += 1
-            progress("converting parts", done - len(in_flight), len(manifest.parts))
-        while in_flight:
-            self._collect(in_flight.popleft())
-            progress("converting parts", done - len(in_flight), len(manifest.parts))
+                yield part, self._submit(manifest, part)
 
     def _submit(self, manifest: Manifest, part: int) -> _Part:
         named = f"{self.plate} part {part} of {manifest.parts_total}"
@@ -214,26 +215,25 @@ class _Stages:
             run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self.work.profiles_of(part)),
             overwrite=True, options=self.options.join,
         )  # fmt: skip
-        return _Part(part, bundle, extracted, joined)
+        return _Part(extracted, joined)
 
-    def _collect(self, part: _Part) -> None:
+    def _collect(
+        self, part: int, outcome: tuple[extracting.ExtractSummary, joining.JoinSummary] | Exception
+    ) -> None:
         from pycytominer_transform.common.provenance import added_counts
 
-        try:
-            # The join of a part that was not extracted only says that it could not begin.
-            extracted = part.extracted.result()
-            joined = part.joined.result()
-        except UsageError:
-            raise  # It is the same for all parts.
-        except Exception as error:
-            self.failures[part.number] = str(error) or type(error).__name__
-            logger.error("part %d failed: %s", part.number, self.failures[part.number])
+        if isinstance(outcome, UsageError):
+            raise outcome  # It is the same for all parts.
+        if isinstance(outcome, Exception):
+            self.failures[part] = str(outcome) or type(outcome).__name__
+            logger.error("part %d failed: %s", part, self.failures[part])
             return
+        extracted, joined = outcome
         if extracted.nulled or extracted.disagreements.counts:
             extracting.report(extracted)
         self.counts = added_counts(self.counts, joined.counts)
         if not self.options.keep_work:
-            shutil.rmtree(part.bundle, ignore_errors=True)
+            shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
 
     def _is_finished(self, manifest: Manifest, part: int) -> bool:
         """Say whether an earlier run made this part, and add its counts if so."""

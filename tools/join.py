@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
-from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
+from pycytominer_transform.common.stage_task import StageTask
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common import prefect_server
+from pycytominer_transform.common.prefect_environment import private_variables
 from running import PATIENCE, STAGES, TOOLS, Ran, Staged, entries, environment, executable, run_process
 
 HEAVY = ("pyarrow", "duckdb", "prefect", "adbc_driver_sqlite", "numpy", "pandas", "sqlalchemy", "dask")
@@ -198,7 +198,7 @@ def test_a_closed_stderr_stops_nobody(staged: Staged, tmp_path: Path) -> None:
 
 
 def test_the_private_server_does_not_spin(tmp_path: Path) -> None:
-    variables = prefect_server._private_variables(tmp_path, "http://nowhere", migrated=True, verbose=False)
+    variables = private_variables(tmp_path, "http://nowhere", migrated=True, verbose=False)
     intervals = {name: text for name, text in variables.items() if name.endswith("_FLUSH_INTERVAL")}
     # Prefect rounds down, and sleeps for 0 seconds again and again.
     assert all(int(float(text)) >= 1 for text in intervals.values()), intervals

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
-from pycytominer_transform.common.stage_task import StageTask, prefect_api_configured
-from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner, wait_all
+from pycytominer_transform.common.stage_task import StageTask
+from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner
 
 
 class StubbornError(ValueError):
@@ -120,16 +121,16 @@ def many(kind: RunnerKind, scheduler: str = "") -> dict[str, Any]:
 
         @flow(task_runner=task_runner(kind, workers=2, dask_scheduler=scheduler or None))
         def parts() -> tuple[list[Any], list[Any]]:
-            futures = [refuse_odd_task.submit(run_name=f"part {n}", number=n) for n in range(5)]
-            calls = (lambda n=n: double_task.submit(run_name=f"double {n}", number=n) for n in range(6))
-            return wait_all(futures), list(outcomes(calls, in_flight=4))
+            parts = ((n, refuse_odd_task.submit(run_name=f"part {n}", number=n)) for n in range(5))
+            doubles = ((n, double_task.submit(run_name=f"double {n}", number=n)) for n in range(6))
+            return list(outcomes(parts, in_flight=9)), list(outcomes(doubles, in_flight=4))
 
         waited, windowed = parts()
         names = run_names(url, 11)
     return {
-        "waited": [x if isinstance(x, int) else f"{type(x).__name__}: {x}" for x in waited],
-        "windowed": [number for number, _ in windowed],
-        "pids": sorted({pid for _, pid in windowed}),
+        "waited": [x if isinstance(x, int) else f"{type(x).__name__}: {x}" for _, x in waited],
+        "windowed": [number for _, (number, _) in windowed],
+        "pids": sorted({pid for _, (_, pid) in windowed}),
         "own": os.getpid(),
         "names": names,
     }
@@ -148,7 +149,7 @@ def terminated(kind: RunnerKind) -> dict[str, Any]:
 
             @flow(task_runner=task_runner(kind, workers=2))
             def slow() -> None:
-                wait_all([rest_task.submit(run_name="rest", seconds=2) for _ in range(40)])
+                list(outcomes([(n, rest_task.submit(run_name="rest", seconds=2)) for n in range(40)], in_flight=40))
 
             slow()
     except Terminated:
@@ -183,9 +184,9 @@ def named() -> dict[str, Any]:
             first = double_task.submit(run_name="double", number=5).result()[0]
             again = stumble_task.submit(run_name="again", counter=Path("passing"), times=2, kind="passing").result()
             lasting = stumble_task.submit(run_name="once", counter=Path("lasting"), times=2, kind="lasting")
-            return first, again, wait_all([lasting])
+            return first, again, list(outcomes([("lasting", lasting)], in_flight=1))
 
-        result, tries, (error,) = retried()
+        result, tries, ((_, error),) = retried()
     tried = len(Path("lasting").read_text())
     return {"url": url, "result": result, "tries": tries, "lasting": type(error).__name__, "tried": tried}
 

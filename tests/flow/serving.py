@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycytominer_transform.common.prefect_server import HOME_PREFIX
+from pycytominer_transform.common.prefect_environment import HOME_PREFIX
 
 HERE = Path(__file__).parent
 PATIENCE = 90

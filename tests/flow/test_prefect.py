@@ -6,14 +6,16 @@ import importlib.metadata
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import prefect_jobs
 import pytest
+from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_schema import SCHEMA_FILE, create_database
-from pycytominer_transform.common.stage_task import prefect_api_configured
-from pycytominer_transform.common.task_runners import task_runner
+from pycytominer_transform.common.task_runners import outcomes, task_runner
 from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
 
 MANY = {
@@ -185,6 +187,25 @@ def test_runner_options_are_checked() -> None:
         task_runner("concurrent", workers=0)
     with pytest.raises(ValueError, match="tcp://a:1"):
         task_runner("sequential", workers=1, dask_scheduler="tcp://a:1")
+
+
+@pytest.mark.parametrize("in_flight", [1, 3, 50])
+def test_few_parts_are_in_flight_and_one_that_fails_leaves_the_others(in_flight: int) -> None:
+    begun: list[int] = []
+
+    def submissions() -> Iterator[tuple[int, Future[int]]]:
+        for number in range(10):
+            begun.append(number)
+            future: Future[int] = Future()
+            future.set_exception(KeyError(number)) if number % 4 == 1 else future.set_result(2 * number)
+            yield number, future
+
+    assert begun == []
+    for done, (number, outcome) in enumerate(outcomes(submissions(), in_flight=in_flight)):
+        assert number == done
+        assert len(begun) == min(done + in_flight, 10)
+        assert repr(outcome) == (f"KeyError({number})" if number % 4 == 1 else str(2 * number))
+    assert begun == list(range(10))
 
 
 def pieces(schema: str) -> list[str]:
