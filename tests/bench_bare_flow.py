@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pycytominer_transform.common.prefect_server import prepare_prefect_environment, private_prefect_server
+from pycytominer_transform.common.prefect_environment import prepare_prefect_environment
+from pycytominer_transform.common.prefect_server import private_prefect_server
 
 
 def main() -> int:

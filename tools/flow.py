@@ -217,9 +217,7 @@ class _Stages:
         )  # fmt: skip
         return _Part(extracted, joined)
 
-    def _collect(
-        self, part: int, outcome: tuple[extracting.ExtractSummary, joining.JoinSummary] | Exception
-    ) -> None:
+    def _collect(self, part: int, outcome: tuple[extracting.ExtractSummary, joining.JoinSummary] | Exception) -> None:
         from pycytominer_transform.common.provenance import added_counts
 
         if isinstance(outcome, UsageError):
