@@ -17,7 +17,7 @@ FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $
 FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint format readme bench lock clean
+.PHONY: help setup convert test lint format readme bench fuzz lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,13 +52,16 @@ readme: $(VENV)/.installed-test  ## write the option tables and the outputs of t
 bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes and the peer
 	$(BIN)/python tests/bench.py $(ARGS)
 
+fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
 lock: $(VENV)/.installed  ## work out constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --upgrade --output-file constraints.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .mypy_path .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info demo_output
+	rm -rf $(VENV) .mypy_path .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info demo_output fuzz_findings
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

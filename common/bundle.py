@@ -42,7 +42,7 @@ class BundleFolderWriter:
         (self._folder / part_name(part)).mkdir()
         for name, table in tables.items():
             schema = _with_names(table.schema, part, name)
-            with (self._folder / part_name(part) / f"{name}.arrow").open("wb") as sink:
+            with (self._folder / part_name(part) / _file_name(name)).open("wb") as sink:
                 writer = StreamWriter(sink, schema, as_file=True)
                 writer.write(table)
                 writer.close()
@@ -119,7 +119,7 @@ class BundleReader:
 
     def _table_at_rest(self, part: int, name: str) -> pa.Table:
         assert self._folder is not None
-        with read_one(self._folder / part_name(part) / f"{name}.arrow", "table") as stream:
+        with read_one(self._folder / part_name(part) / _file_name(name), "table") as stream:
             self._check(stream, part, name)
             return stream.read_all()
 
@@ -178,6 +178,11 @@ def open_bundle(path: str) -> Iterator[BundleReader]:
 def is_bundle_entry(path: Path) -> bool:
     """Say whether an entry of a bundle's folder is one that was written here."""
     return path.name == MANIFEST_FILE or (path.is_dir() and path.name.startswith("part-"))
+
+
+def _file_name(table: str) -> str:
+    """Name a table's file after it; a name may hold what would lead elsewhere."""
+    return table.replace("%", "%25").replace("/", "%2F").replace("\0", "%00") + ".arrow"
 
 
 def _with_names(schema: pa.Schema, part: int, table: str) -> pa.Schema:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from pycytominer_transform.common import errors
 from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.column_types import TYPES
-from pycytominer_transform.common.reporting import logger, set_up_reporting
+from pycytominer_transform.common.reporting import logger, set_up_reporting, shown
 from pycytominer_transform.common.version import tool_version
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the words, rather than all that they could have been."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {' '.join(message.splitlines())}; see {self.prog} --help\n")
+        self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {shown(message)}; see {self.prog} --help\n")
 
 
 class _WithoutPandas(MetaPathFinder):

@@ -23,6 +23,8 @@ DEFAULT_MAX_INFLATE = 64 << 30
 """Bytes that one compressed file may inflate to (design: a zip bomb is refused with the figure)."""
 
 _HEADER_BYTES = 1 << 20
+_MOST_RATIO = 1032
+"""A byte of deflated data can stand for so many: https://zlib.net/zlib_tech.html"""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -55,11 +57,14 @@ class ByteChecks:
     ----------
     quotes : bool
         Whether there are any, so that a value may hold a line end.
+    hexadecimal : bool
+        Whether there may be a number such as ``0x10``, which Arrow's reader takes for 16.
     """
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
         self.quotes = False
+        self.hexadecimal = False
         self._last = b"\n"
         self._line_ends = False
 
@@ -74,6 +79,8 @@ class ByteChecks:
         if b"\0" in block:
             raise DataError(f"{self._shown}: holds a NUL byte; it is damaged or not a CSV file")
         self.quotes = self.quotes or b'"' in block
+        self.hexadecimal = self.hexadecimal or _has_hexadecimal(block)
+        self.hexadecimal = self.hexadecimal or (self._last == b"0" and block[:1] in (b"x", b"X"))
         self._line_ends = self._line_ends or b"\n" in block
         self._last = block[-1:] or self._last
 
@@ -87,6 +94,17 @@ class ByteChecks:
         """
         if self._last not in LINE_ENDS and self._line_ends:
             raise DataError(cut_off(self._shown))
+
+
+def _has_hexadecimal(block: bytes) -> bool:
+    """Say whether an x follows a 0; one byte is found thirty times as fast as two."""
+    for letter in (b"x", b"X"):
+        place = block.find(letter)
+        while place >= 0:
+            if block[place - 1 : place] == b"0":
+                return True
+            place = block.find(letter, place + 1)
+    return False
 
 
 class _Inflated(io.RawIOBase):
@@ -122,7 +140,7 @@ class _Inflated(io.RawIOBase):
         if self._size > self._most:
             raise DataError(
                 f"{self._shown}: inflates to more than {shown_size(self._most)} ({self._most} bytes); if it is no "
-                "bomb, allow more with --max-inflate"
+                "bomb, unpack it, or allow more with pct-extract --max-inflate"
             )
         if self._checks is not None:
             self._checks.see(bytes(memoryview(buffer)[:number]))
@@ -158,6 +176,22 @@ def open_csv(
     if not path.stat().st_size:
         raise DataError(f"{shown}: the gzip file is cut off: it is empty")
     return io.BufferedReader(_Inflated(path, shown, max_inflate, checks), _BUFFER_BYTES)
+
+
+def check_inflated_size(path: Path, shown: str, max_inflate: int) -> None:
+    """Inflate a gzipped file that could be a bomb and keep nothing of it, so that no bomb fills the memory.
+
+    Raises
+    ------
+    DataError
+        It inflates to more than `max_inflate` bytes, or is damaged.
+    OSError
+        It cannot be opened.
+    """
+    if is_packed(path) and path.stat().st_size * _MOST_RATIO > max_inflate:
+        with open_csv(path, shown, max_inflate=max_inflate) as file:
+            while file.read(_BUFFER_BYTES):
+                pass
 
 
 def inflated_size(path: Path, size: int) -> int:

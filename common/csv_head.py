@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,14 +103,9 @@ def read_head(
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
     names = head.header if header_rows == 1 else tuple(map("/".join, zip(head.labels, head.header, strict=False)))
-    twice = sorted({name for name in names if names.count(name) > 1}) if _has_twins(names) else []
-    if twice:
+    if twice := sorted(name for name, number in Counter(names).items() if number > 1):
         raise BadDatasetError(f"{shown}: the header names a column twice: {listed(twice)}")
     return head
-
-
-def _has_twins(header: tuple[str, ...]) -> bool:
-    return len(set(header)) < len(header)
 
 
 def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, shown: str) -> CsvHead | None:

@@ -20,6 +20,8 @@ from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
 
 # Image tables are small and hold the metadata, whose types no beginning of a file can tell (12, 13, ..., 0012, DMSO).
 _IMAGE_BYTES = 1 << 24
+_MOST_COUNTED = 1 << 28
+"""Bytes that a gzipped image table may inflate to where its counts of objects are needed: some rows for each well."""
 
 
 @dataclass
@@ -274,7 +276,7 @@ def _objects_counted(
         return None
     path = root / dataset.files[preset.image]
     try:
-        with open_csv(path, dataset.files[preset.image]) as file:
+        with open_csv(path, dataset.files[preset.image], max_inflate=_MOST_COUNTED) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
             rows = csv.DictReader(text, delimiter=heads[preset.image].delimiter)
             return sum(float(row[column] or 0) for row in rows)

@@ -19,7 +19,14 @@ from pycytominer_transform.common.conversion import (
     csv_null_words,
 )
 from pycytominer_transform.common.csv_combined import HEADER_ROWS, CombinedColumns, CombinedTable
-from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE, ByteChecks, delimiter_of, is_packed, open_csv
+from pycytominer_transform.common.csv_files import (
+    DEFAULT_MAX_INFLATE,
+    ByteChecks,
+    check_inflated_size,
+    delimiter_of,
+    is_packed,
+    open_csv,
+)
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
 
@@ -32,13 +39,14 @@ _HEADER_BYTES = 1 << 20
 
 @dataclass
 class _CsvFile:
-    """One file as the parser needs to know it: what is between its fields, and whether a value may hold a line end."""
+    """One file as the parser needs to know it: what is between its fields, and what its values may hold."""
 
     path: Path
     shown: str
     max_inflate: int
     delimiter: str = ","
     newlines: bool = True
+    hexadecimal: bool = False
     columns: CombinedColumns = field(default_factory=CombinedColumns)
 
     def open(self, checks: ByteChecks | None = None) -> BinaryIO:
@@ -115,7 +123,10 @@ class CsvReader:
             table = self._read_packed(file) if is_packed(path) else self._read_plain(file)
             if table is None:
                 return self._empty
-            table = self._with_metadata(table, shown, bad)
+            if file.hexadecimal:
+                table = self._read_exactly(file, bad)
+            else:
+                table = self._with_metadata(table, shown, bad)
         except pa.ArrowInvalid:
             table = self._read_exactly(file, bad)
         except OSError as error:
@@ -173,13 +184,14 @@ class CsvReader:
         if not first:
             return None
         checks.check_end()
-        file.newlines = checks.quotes
+        file.newlines, file.hexadecimal = checks.quotes, checks.hexadecimal
         self._look_at_header(file, first)
         return self._parse(file.path, file, self._convert)
 
     def _read_packed(self, file: _CsvFile) -> pa.Table | None:
         """Read a gzipped file in one pass, checked while it is parsed; None where there is nothing in it."""
         checks = ByteChecks(file.shown)
+        check_inflated_size(file.path, file.shown, self._max_inflate)
         with file.open(checks) as stream:
             first = _peek(stream)
             if not first:
@@ -187,6 +199,7 @@ class CsvReader:
             self._look_at_header(file, first)
             table = self._parse(stream, file, self._convert)
         checks.check_end()
+        file.hexadecimal = checks.hexadecimal
         return table
 
     def _look_at_header(self, file: _CsvFile, first: bytes) -> None:

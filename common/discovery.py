@@ -20,7 +20,7 @@ from pycytominer_transform.common.recognition import recognise
 from pycytominer_transform.common.relations import anchor_of
 from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.sqlite_discovery import look_at_sqlite
-from pycytominer_transform.common.tree import Folder, walk
+from pycytominer_transform.common.tree import Folder, checked_name, walk
 
 
 def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, list[str]]:
@@ -44,7 +44,7 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     """
     if not source:
         raise UsageError("the source is an empty text; name a folder or a file ('.' is the current folder)")
-    root = Path(os.path.abspath(source))
+    root = Path(checked_name(os.path.abspath(source)))
     if not root.exists():
         raise SourceNotFoundError(f"{source}: no such file or folder")
     if not root.is_dir() and not root.is_file():

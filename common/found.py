@@ -12,10 +12,13 @@ from pycytominer_transform.common.column_types import (
     names_measurement,
     names_text,
 )
-from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.errors import BadDatasetError, DataError
 from pycytominer_transform.common.manifest import Column, TableSchema
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER, final_names, listed
 from pycytominer_transform.common.preset import Preset
+
+_MOST_NAME = 10_000
+"""Characters in a column's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +47,17 @@ class TableSample:
     _sampled_places: dict[tuple[str, ...], list[tuple[int, SampledColumn]]] = field(default_factory=dict)
 
     def add(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Take one file into account: the names of its columns and some of its rows, as text or as stored values."""
+        """Take one file into account: the names of its columns and some of its rows, as text or as stored values.
+
+        Raises
+        ------
+        BadDatasetError
+            A name is so long that it is none, and would take minutes to look at.
+        """
         if not header:
             return
+        if (longest := max(map(len, header))) > _MOST_NAME:
+            raise BadDatasetError(f"table {self.table}: a column's name has {longest} characters; is it no header?")
         self.files += 1
         key = tuple(header)
         for name in header:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pycytominer_transform.common.arrays import table_from_rows
 from pycytominer_transform.common.column_types import TYPES, ColumnType
 from pycytominer_transform.common.errors import DataError, UsageError
+from pycytominer_transform.common.manifest_checks import check_source, check_types
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.preset import Preset, preset_from_keys
 from pycytominer_transform.common.tree import resolve
@@ -253,8 +254,8 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
         raise DataError(f"{where}: the manifest has other columns than version {MANIFEST_VERSION} has")
     sources = []
     for row in table.to_pylist():
-        row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"])
-        row["path_values"] = tuple((pair["column"], pair["text"]) for pair in row["path_values"])
+        row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"] or ())
+        row["path_values"] = tuple((pair["column"], pair["text"]) for pair in row["path_values"] or ())
         sources.append(Source(**row))
     return _from_keys(rest, tuple(sources), where)
 
@@ -272,6 +273,10 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
             TableSchema(entry["table"], entry["prefix"], tuple(Column(**column) for column in entry["columns"]))
             for entry in rest["tables"]
         )
+        steps = tuple(Step(**step) for step in rest["provenance"])
+        check_types(*sources, *tables, *(column for schema in tables for column in schema.columns), *steps)
+        for source in sources:
+            check_source(source)
         if any(column.type not in TYPES for schema in tables for column in schema.columns):
             raise ValueError("an unknown column type")
         if not {source.table for source in sources} <= {schema.table for schema in tables}:
@@ -279,18 +284,15 @@ def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) ->
         paths = {column["name"] for column in rest["path_columns"]}
         if any(name not in paths for source in sources for name, _ in source.path_values):
             raise ValueError("an unknown column of a path")
-        return Manifest(
-            **rest
-            | {
-                "preset": preset_from_keys(rest["preset"], where),
-                "tables": tables,
-                "path_columns": tuple(Column(**column) for column in rest["path_columns"]),
-                "provenance": tuple(Step(**step) for step in rest["provenance"]),
-                "sources": sources,
-            }
-        )
-    except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise DataError(f"{where}: not a manifest that this program wrote ({error})") from error
+        path_columns = tuple(Column(**column) for column in rest["path_columns"])
+        check_types(*path_columns)
+        preset = preset_from_keys(rest["preset"], where)
+        read = {"preset": preset, "tables": tables, "path_columns": path_columns, "provenance": steps}
+        manifest = Manifest(**rest | read | {"sources": sources})
+        check_types(manifest)
+        return manifest
+    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
+        raise DataError(f"{where}: not a manifest that this program wrote ({str(error)[:200]})") from error
 
 
 def _flat_types(columns: Iterable[pa.Field]) -> list[tuple[str, str]]:

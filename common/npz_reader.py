@@ -80,6 +80,8 @@ def look_into(npz: NpzFile, name: str) -> NpzContent:
     rows, width = features.shape if len(features.shape) == 2 else (0, 0)
     if width > _MOST_FEATURES:
         raise DataError(f"{npz.shown}: says it has {width} features a cell, more than {_MOST_FEATURES}")
+    if rows and not width:
+        raise DataError(f"{npz.shown}: says it has {rows} cells without any feature; it is damaged")
     locations = _table_header(npz, "locations") if "locations" in npz else None
     if locations is not None and locations.shape != (rows, 2) and (rows or locations.bytes):
         raise DataError(f"{npz.shown}: locations of shape {locations.shape} where there are {rows} cells")

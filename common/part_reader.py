@@ -20,7 +20,7 @@ from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.path_metadata import Disagreements, merged_with_path, typed_path_values
 from pycytominer_transform.common.sqlite_reader import read_sqlite
-from pycytominer_transform.common.tree import fingerprint, resolve
+from pycytominer_transform.common.tree import checked_name, fingerprint, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ class PartReader:
         max_inflate: int = DEFAULT_MAX_INFLATE,
     ) -> None:  # fmt: skip
         self._manifest = manifest
-        self._root = Path(os.path.abspath(place or manifest.source))
+        self._root = Path(checked_name(os.path.abspath(place or manifest.source)))
         if not self._root.exists():
             raise SourceNotFoundError(f"the source {self._root} is not there; --source says where it lies now")
         self._on_bad_value = on_bad_value

@@ -228,6 +228,8 @@ def load_preset(name_or_path: str) -> Preset:
         raise UsageError(f"cannot read the preset {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the preset {path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"the preset {path} is nested too deep") from error
     return preset_from_keys(keys, str(path))
 
 

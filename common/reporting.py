@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from typing import Literal
@@ -13,6 +14,25 @@ LOGGER = "pycytominer_transform"
 LogFormat = Literal["text", "json"]
 
 logger = logging.getLogger(LOGGER)
+
+# Control characters, marks that turn the direction of writing, other ends of lines, halves of characters.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_MOST_LENGTH = 2_000
+
+
+def _middle_out(message: str) -> str:
+    """Leave out the middle of a long message; what failed stands before it, and what to do after it."""
+    return f"{message[: _MOST_LENGTH // 2]} ... {message[-_MOST_LENGTH // 2 :]}"
+
+
+def shown(text: str) -> str:
+    """Write what a terminal would obey, rather than show, by its number, as Python does in a text.
+
+    Names of files and columns may hold such characters, and a message stays one line.
+    """
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class _Lines(logging.Formatter):
@@ -25,11 +45,15 @@ class _Lines(logging.Formatter):
         self.colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        message = " ".join(record.getMessage().splitlines())
+        message = record.getMessage()
         if self.log_format == "json":
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
             line = {"time": moment, "level": record.levelname.lower(), "tool": self.tool, "message": message}
-            return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
+            text = json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
+            return _UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        message = shown(
+            message if len(message) <= _MOST_LENGTH or record.levelno < logging.INFO else _middle_out(message)
+        )
         if record.levelno < logging.WARNING:
             return f"{self.tool}: {message}"
         word = record.levelname.lower()

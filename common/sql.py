@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
+from pycytominer_transform.common.reporting import size as shown_size
 from pycytominer_transform.common.sqlite_files import quoted
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW = "pct_row"
+_ANSWER_ROWS = 1 << 16
 
 
 @contextmanager
@@ -42,6 +44,8 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
+                # The default shows where the home of the user is.
+                "secret_directory": "none",
             },
         )
         try:
@@ -125,7 +129,7 @@ def run_user_query(
     Raises
     ------
     UsageError
-        It is not one SELECT, or DuckDB refuses it.
+        It is not one SELECT, DuckDB refuses it, or its answer takes more memory than DuckDB may use.
     """
     import duckdb
 
@@ -135,7 +139,7 @@ def run_user_query(
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UsageError(f"{where}: must be one SELECT statement over {', '.join(tables)}")
-        answer = connection.execute(statements[0]).to_arrow_table()
+        answer = _answer(connection, statements[0], where)
         names = answer.column_names
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -147,3 +151,36 @@ def run_user_query(
     finally:
         for name in tables:
             connection.unregister(name)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, where: str) -> pa.Table:
+    """Run a statement; DuckDB's limit of memory does not count what has left it, so that is counted here."""
+    import pyarrow as pa
+
+    most = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    limit = _bytes(str(most[0])) if most else 0
+    reader = connection.execute(statement).to_arrow_reader(_ANSWER_ROWS)
+    for field in reader.schema:
+        if "dictionary<" in str(field.type) and not pa.types.is_dictionary(field.type):
+            raise UsageError(
+                f"{where}: the column {field.name!r} holds an ENUM within another type; cast it to VARCHAR"
+            )
+    batches, taken = [], 0
+    for batch in reader:
+        taken += batch.nbytes
+        if taken > limit:
+            raise UsageError(
+                f"{where}: its answer for one part takes more than {shown_size(limit)}; make the parts smaller "
+                "with pct-discover --part-size, or allow more with --memory"
+            )
+        batches.append(batch)
+    answer = pa.Table.from_batches(batches, reader.schema)
+    # A file holds but one dictionary for a column, so the values of an ENUM are written out.
+    plain = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in reader.schema]
+    return answer.cast(pa.schema(plain)) if any(map(pa.types.is_dictionary, reader.schema.types)) else answer
+
+
+def _bytes(setting: str) -> int:
+    """Read a size as DuckDB writes it (``286.1 MiB``)."""
+    number, unit = setting.split()
+    return int(float(number) * 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB").index(unit))

@@ -16,6 +16,8 @@ from pycytominer_transform.common.tree import Folder, checked_name
 SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
 MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 5.0
+_MOST_BYTES = 1 << 24
+"""Of one value, or of one row."""
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 
@@ -81,6 +83,8 @@ def connect(path: Path, shown: str) -> Iterator[sqlite3.Connection]:
     check_file(path, shown)
     with sqlite_errors(shown):
         connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=_BUSY_SECONDS)
+        # A view may make up values of any size.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         # A text of other bytes is looked at like any other, and refused where it would come into the output.
         connection.text_factory = _text
         try:
@@ -119,6 +123,9 @@ def sqlite_errors(shown: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise from_result_code(getattr(error, "sqlite_errorcode", 1), shown, str(error)) from error
+    except UnicodeDecodeError as error:
+        # A name, or what SQLite says of a damaged one.
+        raise DataError(f"{shown}: is damaged: it holds a name that is not UTF-8") from error
 
 
 def from_result_code(code: int, shown: str, said: str) -> DataError | StorageError:
@@ -137,6 +144,30 @@ def from_result_code(code: int, shown: str, said: str) -> DataError | StorageErr
             return StorageError(f"cannot read {shown}: {said}")
         case _:
             return DataError(f"{shown}: SQLite says: {said}")
+
+
+def declared_columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Give the columns of a table or view that ``SELECT *`` gives, those that are computed too, with declared types."""
+    # Columns whose sixth entry is 1 are hidden: https://www.sqlite.org/pragma.html#pragma_table_xinfo
+    rows = connection.execute(f"PRAGMA table_xinfo({quoted(table)})")
+    return {row[1]: str(row[2]).upper() for row in rows if row[6] != 1}
+
+
+def rows_beside_index(connection: sqlite3.Connection, table: str, rowid: str, found: int) -> int:
+    """Count a table's rows without its indices, by which they were found; those found where it has no index.
+
+    Where as many rows were found as there are row numbers from the first to the last, none is lacking; only where rows
+    were deleted they have to be counted.
+    """
+    name = quoted(table)
+    if connection.execute(f"PRAGMA index_list({name})").fetchone() is None:
+        return found
+    first, last = connection.execute(
+        f"SELECT (SELECT min({rowid}) FROM {name} NOT INDEXED), (SELECT max({rowid}) FROM {name} NOT INDEXED)"
+    ).fetchone()
+    if first is not None and found == last - first + 1:
+        return found
+    return int(connection.execute(f"SELECT count(*) FROM {name} NOT INDEXED").fetchone()[0])
 
 
 def rowid_name(columns: Sequence[str]) -> str:

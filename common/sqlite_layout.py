@@ -17,7 +17,13 @@ from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import WHOLE_NUMBER, listed, table_prefix
 from pycytominer_transform.common.preset import Preset, declares_text
-from pycytominer_transform.common.sqlite_files import connect, quoted, rowid_name
+from pycytominer_transform.common.sqlite_files import (
+    connect,
+    declared_columns,
+    quoted,
+    rowid_name,
+    rows_beside_index,
+)
 from pycytominer_transform.common.tree import fingerprint
 
 _SAMPLE_ROWS = 50
@@ -150,6 +156,7 @@ def read_sqlite_dataset(
             found[table] = _read_table(connection, held[table])
             _check_keys(found[table], table, preset, shown)
             _find_image_sets(connection, found[table], preset)
+            _check_rows(connection, found[table], shown)
             _sample_rows(connection, found[table], preset, sample(table))
     return [
         [
@@ -261,8 +268,7 @@ def _sort_key(image_set: ImageSet) -> tuple[tuple[int, float, str], ...]:
 
 
 def _read_table(connection: sqlite3.Connection, name: str) -> SqliteTable:
-    columns = {row[1]: str(row[2]).upper() for row in connection.execute(f"PRAGMA table_info({quoted(name)})")}
-    return SqliteTable(name, columns)
+    return SqliteTable(name, declared_columns(connection, name))
 
 
 def _check_keys(found: SqliteTable, table: str, preset: Preset, shown: str) -> None:
@@ -308,6 +314,23 @@ def _find_stored_image_sets(connection: sqlite3.Connection, table: SqliteTable, 
     for tn, im, first, last in connection.execute(query):
         runs[tn, im].append((first, last))
     table.runs_of = dict(runs)
+
+
+def _check_rows(connection: sqlite3.Connection, table: SqliteTable, shown: str) -> None:
+    """Refuse a table of which not all rows were found.
+
+    Raises
+    ------
+    BadDatasetError
+        An index of it is damaged.
+    """
+    rows, rowid = sum(table.rows_of.values()), rowid_name(list(table.columns))
+    there = rows_beside_index(connection, table.name, rowid, rows) if table.runs_of else rows
+    if there != rows:
+        raise BadDatasetError(
+            f"{shown}, table {table.name}: an index of it has {rows} rows where the table has {there}; it is damaged, "
+            "and made anew with REINDEX"
+        )
 
 
 def _has_rowids(connection: sqlite3.Connection, name: str, rowid: str) -> bool:

@@ -16,6 +16,7 @@ from pycytominer_transform.common.manifest import Column, Source, TableSchema
 from pycytominer_transform.common.naming import TABLE_NUMBER
 from pycytominer_transform.common.sqlite_files import (
     connect,
+    declared_columns,
     has_log,
     quoted,
     read_only_uri,
@@ -96,7 +97,7 @@ def _batches(source: Source) -> Iterator[Sequence[tuple[int, int]]]:
 
 
 def _describe(connection: sqlite3.Connection, name: str) -> _Table:
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(name)})")]
+    columns = list(declared_columns(connection, name))
     return _Table(name, columns, rowid_name(columns))
 
 
@@ -151,7 +152,7 @@ class _Rows:
         by_driver = [column for column in columns if column not in exact]
         terms = [*(_expression(column, column in mixed) for column in by_driver), self.rowid or "NULL"]
         # A name for each would be one more thing to quote; the order says as much.
-        got = _fetch(self.path, self.shown, f"SELECT {', '.join(terms)} {self.picked}")
+        got = _fetch(self.path, self.shown, f"SELECT {', '.join(terms)} {self.picked}", self.count)
         *read, rowids = got.columns
         self.count = got.num_rows
         arrays: dict[Column, pa.ChunkedArray] = {}
@@ -178,15 +179,14 @@ class _Rows:
         return self._read_exactly(columns, rowids)
 
     def _look_at(self, columns: Sequence[Column]) -> tuple[list[Column], set[Column]]:
-        """Find the text columns that hold numbers, and the number columns that hold a text or a blob.
+        """Count the rows; find the text columns that hold numbers, and the number columns that hold a text or a blob.
 
         SQLite sorts numbers before texts before blobs, so the largest value, or the smallest, tells; that costs a
         third of reading the rows.
         """
-        if not columns:
-            return [], set()
-        terms = (f"{'min' if column.type == 'string' else 'max'}(t.{quoted(column.source)})" for column in columns)
-        found = self.connection.execute(f"SELECT {', '.join(terms)} {self.picked}").fetchone()
+        largest = (f"{'min' if column.type == 'string' else 'max'}(t.{quoted(column.source)})" for column in columns)
+        terms = ", ".join(["count(*)", *largest])
+        self.count, *found = self.connection.execute(f"SELECT {terms} {self.picked}").fetchone()
         told = list(zip(columns, found, strict=True))
         exact = [column for column, value in told if column.type == "string" and isinstance(value, int | float)]
         mixed = {column for column, value in told if column.type != "string" and isinstance(value, str | bytes)}
@@ -312,15 +312,18 @@ def _is_exact(array: pa.ChunkedArray, column: Column) -> bool:
     return pa.types.is_integer(array.type) or (pa.types.is_floating(array.type) and column.type != "int64")
 
 
-def _fetch(path: Path, shown: str, query: str) -> pa.Table:
-    """Run a query with the results as one Arrow batch, so that a column's type is that of all its values."""
+def _fetch(path: Path, shown: str, query: str, rows: int) -> pa.Table:
+    """Run a query with the results as one Arrow batch, so that a column's type is that of all its values.
+
+    The driver sets aside memory for as many rows as a batch may have, and crashes where it gets none.
+    """
     import adbc_driver_manager
     from adbc_driver_sqlite import dbapi
 
     try:
         with (
             dbapi.connect(read_only_uri(path)) as connection,
-            connection.cursor(adbc_stmt_kwargs={"adbc.sqlite.query.batch_rows": str(1 << 30)}) as cursor,
+            connection.cursor(adbc_stmt_kwargs={"adbc.sqlite.query.batch_rows": str(max(rows, 1))}) as cursor,
         ):
             cursor.execute(query)
             return cursor.fetch_arrow_table().combine_chunks()

@@ -16,9 +16,9 @@ INTEGER_NAME = re.compile(
 )
 TEXT_NAME = re.compile(r"^(?:Image_)?(?:FileName|PathName|URL|MD5Digest)_")
 METADATA_NAME = re.compile(r"(?:^|_)Metadata_")
-WHOLE = re.compile(r"^[+-]?\d+(?:\.0*)?$")
-FAITHFUL = re.compile(r"^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:[eE][+-]?\d{1,3})?$")
-NUMBER = re.compile(r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?)$", re.IGNORECASE)
+WHOLE = re.compile(r"^[+-]?\d+(?:\.0*)?$", re.ASCII)
+FAITHFUL = re.compile(r"^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:[eE][+-]?\d{1,3})?$", re.ASCII)
+NUMBER = re.compile(r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?)$", re.IGNORECASE | re.ASCII)
 
 
 def column_kinds(sheets: Sequence[Sheet], columns: Literal["union", "intersection"]) -> dict[str, str]:
@@ -52,12 +52,16 @@ def _is_text(value: Value) -> bool:
 def typed(value: Value, kind: str, empty_text: str | None) -> Value:
     if value is None:
         return None
+    if isinstance(value, bytes):
+        value = value.decode()
     if kind == "text":
         return empty_text if value == "" else str(value)
     if isinstance(value, str) and value in NULL_WORDS:
         return None
     if kind == "float":
         return float(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value!r} is no whole number")
     try:
         return int(value)
     except ValueError:

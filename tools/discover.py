@@ -21,7 +21,7 @@ from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.path_expression import NONE, check_expression
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.preset import packaged_presets, preset_text
-from pycytominer_transform.common.reporting import clear_progress, count, logger, size
+from pycytominer_transform.common.reporting import clear_progress, count, logger, shown, size
 from pycytominer_transform.common.stage_task import StageTask
 
 TOOL = "pct-discover"
@@ -112,10 +112,10 @@ def readable(manifest: Manifest) -> str:
     for part in manifest.parts:
         sources = manifest.sources_of(part)
         names = sorted({found.dataset for found in sources})
-        shown = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
+        listed = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
         total = size(sum(found.bytes for found in sources))
-        lines.append(f"{part:<8}{len(sources):>9}{total:>10}  {shown}")
-    return "\n".join(lines)
+        lines.append(f"{part:<8}{len(sources):>9}{total:>10}  {listed}")
+    return "\n".join(map(shown, lines))
 
 
 class _ListPresets(argparse.Action):

@@ -37,7 +37,7 @@ sources_strategy = st.builds(
     dataset=texts,
     table_number=st.integers(1, 99),
     table=texts,
-    path=texts,
+    path=texts.map(lambda text: text.strip("/.").replace("\0", "").replace("..", "")),
     format=st.sampled_from(["csv", "sqlite"]),
     sqlite_table=texts,
     row_ranges=st.lists(st.tuples(numbers, numbers), max_size=3).map(tuple),

@@ -35,7 +35,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(bundle: Path, query: str, folder: Path) -> int:
     (folder / "query.sql").write_text(query)
-    return join.main([str(bundle), "--sql", str(folder / "query.sql"), "-o", str(folder / "p")])
+    return join.main([str(bundle), "--sql", str(folder / "query.sql"), "-o", str(folder / "p"), "--memory", "200MB"])
 
 
 def answers(folder: Path) -> list[list[dict[str, object]]]:
@@ -97,6 +97,33 @@ SECRET = "the-secret-in-the-file"
         "SELECT * FROM image, read_text('{file}')",
         "SELECT * FROM query('SELECT * FROM read_text(''{file}'')')",
         "SELECT * FROM query_table('{file}')",
+        "SELECT * FROM duckdb_secrets()",
+        "SELECT * FROM which_secret('s3://a', 's3')",
+        "SELECT * FROM duckdb_extensions()",
+        "SELECT * FROM parquet_metadata('{file}')",
+        "SELECT * FROM parquet_scan('{file}')",
+        "SELECT * FROM read_csv_auto('{file}')",
+        "SELECT * FROM read_ndjson('{file}')",
+        "SELECT * FROM read_duckdb('{file}')",
+        "FROM '{file}'",
+        'FROM "{file}"',
+        "FROM '/etc/passwd'",
+        "WITH x AS (FROM read_text('{file}')) SELECT * FROM image, x",
+        "SELECT (SELECT content FROM read_text('{file}')) AS x",
+        "SELECT * FROM image WHERE EXISTS (FROM glob('{folder}/*'))",
+        "SELECT getenv('HOME') AS x FROM image",
+        "SET secret_directory = '{folder}'",
+        "SET temp_directory = '{folder}'",
+        "CREATE MACRO f() AS TABLE SELECT * FROM read_text('{file}')",
+        "PREPARE p AS SELECT 1",
+        "CHECKPOINT",
+        "VACUUM",
+        "USE memory",
+        "DETACH memory",
+        "IMPORT DATABASE '{folder}'",
+        "SELECT * FROM range(30000000000)",
+        "SELECT list(a.range) AS x FROM range(100000000) a, range(100)",
+        "SELECT {{'a': 'x'::ENUM('x')}} AS x",
         "COPY (SELECT 1) TO '{written}'",
         "COPY image FROM '{file}'",
         "EXPORT DATABASE '{written}'",
@@ -164,6 +191,22 @@ def test_settings_that_open_the_way_out_are_off_and_locked(bundle: Path, tmp_pat
     listed = ", ".join(f"current_setting('{name}')::VARCHAR AS {name}" for name in wanted)
     assert ask(bundle, f"SELECT {listed}", tmp_path) == 0
     assert answers(tmp_path)[0] == [wanted]
+
+
+def test_no_setting_shows_where_the_users_files_lie(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "the-home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    assert ask(bundle, "SELECT value FROM duckdb_settings() WHERE value IS NOT NULL", tmp_path) == 0
+    assert not [row for rows in answers(tmp_path) for row in rows if "the-home" in str(row["value"])]
+
+
+def test_a_query_that_gives_words_of_a_list_is_written(bundle: Path, tmp_path: Path) -> None:
+    query = "SELECT (CASE WHEN Metadata_ObjectNumber = 1 THEN 'a' ELSE 'b' END)::ENUM('a', 'b') AS x FROM cells"
+    assert ask(bundle, query, tmp_path) == 0
+    assert {row["x"] for rows in answers(tmp_path) for row in rows} == {"a", "b"}
 
 
 def test_a_file_of_sql_that_is_not_there_is_a_fault_of_the_command_line(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import copyreg
+import functools
 import math
+import operator
 import os
 import pickle
 import struct
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -149,6 +153,11 @@ RUNNING = {
     "getattr": (Runs(getattr, "", "upper"), "builtins.getattr"),
     "import": (Runs(__import__, "antigravity"), "builtins.__import__"),
     "decode": (Runs(codecs.decode, b"x", "zlib"), "_codecs.decode"),
+    "copyreg": (Runs(copyreg._reconstructor, object, object, None), "copyreg._reconstructor"),  # type: ignore[attr-defined]
+    "partial": (Runs(functools.partial, os.system, f"touch {MARK}"), "functools.partial"),
+    "attrgetter": (Runs(operator.attrgetter, "system"), "operator.attrgetter"),
+    "subprocess": (Runs(subprocess.Popen, ["touch", MARK]), "subprocess.Popen"),
+    "a pickle in a pickle": (Runs(pickle.loads, pickle.dumps(Runs(os.system, f"touch {MARK}"))), "_pickle.loads"),
     "in a dictionary": ({"a": [Runs(os.system, f"touch {MARK}")]}, "system"),
     "as a key": ({"a": 1, Runs(os.system, f"touch {MARK}"): 1}, "system"),
 }
@@ -166,6 +175,33 @@ def test_nothing_is_run(case: str, protocol: int, tmp_path: Path, monkeypatch: p
     assert not (tmp_path / MARK).exists()
 
 
+@pytest.mark.parametrize("member", ["features", "locations"])
+@pytest.mark.parametrize("shape", ["()", "(2, 2)"])
+def test_objects_where_numbers_should_be_are_never_unpickled(
+    member: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    running = object_array(pickle.dumps(Runs(os.system, f"touch {MARK}")), shape)
+    path = write_npz(tmp_path / "a.npz", {"features": GOOD, member: running})
+    refused(path, member, "pickled object, which is refused")
+    assert not (tmp_path / MARK).exists()
+
+
+def test_members_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", {"features": array_of([[1.0, 2.0]] * 9), "locations": GOOD}, packed=False)
+    content = bytearray(path.read_bytes())
+    second = content.rindex(b"PK\x01\x02")
+    content[second + 42 : second + 46] = struct.pack("<I", 0)  # Where it begins: with the first.
+    path.write_bytes(content)
+    refused(path, "locations", "cannot be read")
+
+
+def test_many_members_are_counted_together(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", {"features": GOOD} | {f"x{i}": b"\0" * 1_000_000 for i in range(50)})
+    assert path.stat().st_size < 100_000
+    refused(path, "50.0 MB", "--max-inflate", max_inflate=49_000_000)
+
+
 NUMPY_CHAINS = {
     "a name within NumPy": b"cnumpy.testing._private.utils\nrunstring\n(S'x'\n}tR.",
     "NumPy's own load": b"cnumpy\nload\n(S'x'\ntR.",
@@ -176,6 +212,8 @@ NUMPY_CHAINS = {
     "line ends in a name": b"\x80\x04\x8c\x06nu\nmpy\x8c\x03x\ny\x93.",
     "a state for a name": b"cnumpy\nndarray\n}(S'_make'\nI1\nsb.",
     "a state with slots for a name": b"cnumpy\nndarray\n(N}(S'_make'\nI1\nstb.",
+    "numpy.testing": b"cnumpy.testing\nrundocs\n(S'x'\ntR.",
+    "_reconstruct of another class": b"cnumpy.core.multiarray\n_reconstruct\n(cos\nsystem\n(I0\ntS'b'\ntR.",
     "an extension": b"\x80\x02\x82\x01.",
     "a persistent name": b"Pos\n.",
     "an instance": b"(S'id'\nios\nsystem\n.",
