@@ -17,10 +17,10 @@ FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $
 FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint format readme bench fuzz lock clean
+.PHONY: help setup convert test lint format readme bench fuzz images test-containers lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make convert SOURCE=plate/ OUT=plate.parquet [PRESET=...] [RUNNER=dask] [WORKERS=8] [ARGS='--unmatched keep']"
 
@@ -55,6 +55,12 @@ bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes an
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
+images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFECT=with, DOCKER=...
+	@PYTHON=$(BIN)/python containers/build.sh
+
+test-containers: $(VENV)/.installed-engines  ## run the tests of images and workflow engines; needs Docker and built images
+	$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
+
 lock: $(VENV)/.installed  ## work out constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
@@ -75,6 +81,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/bin/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-engines: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,engines]'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed-test

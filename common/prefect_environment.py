@@ -14,9 +14,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.reporting import LOGGER, logger
 
 HOME_PREFIX = "pct-prefect-"
@@ -57,8 +58,20 @@ def prefect_api_configured(*, no_prefect: bool = False) -> bool:
     bool
         True when ``PREFECT_API_URL`` holds an address and `no_prefect` is false.
 
+    Raises
+    ------
+    UsageError
+        There is an address, but no Prefect to report to it with, as in the smallest images.
+
     """
-    return not no_prefect and bool(os.environ.get("PREFECT_API_URL", "").strip())
+    if no_prefect or not os.environ.get("PREFECT_API_URL", "").strip():
+        return False
+    if find_spec("prefect") is None:
+        raise UsageError(
+            "PREFECT_API_URL is set, but Prefect is not installed here; give --no-prefect, or use an image that was "
+            "built with PREFECT=with"
+        )
+    return True
 
 
 def require_prefect_api() -> None:
