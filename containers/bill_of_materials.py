@@ -35,7 +35,8 @@ def bill_of_materials(image: str) -> dict[str, Any]:
         "version": 1,
         "metadata": {
             "component": {
-                "type": "container", "bom-ref": image, "name": image, "version": labels["org.opencontainers.image.version"],
+                "type": "container", "bom-ref": image, "name": image,
+                "version": labels["org.opencontainers.image.version"],
                 "hashes": [{"alg": "SHA-256", "content": digest.removeprefix("sha256:")}],
             }
         },
@@ -44,11 +45,11 @@ def bill_of_materials(image: str) -> dict[str, Any]:
 
 
 def _python(image: str) -> list[dict[str, Any]]:
-    found = json.loads(_docker("run", "--rm", "--network", "none", image, "/opt/pct/bin/python3", "-c", _PYTHON_PACKAGES))
+    listing = _docker("run", "--rm", "--network", "none", image, "/opt/pct/bin/python3", "-c", _PYTHON_PACKAGES)
     return [
         _component(name, version, f"pkg:pypi/{name.lower().replace('_', '-')}@{version}")
         | ({"licenses": [{"expression": licence}]} if licence else {})
-        for name, version, licence in found
+        for name, version, licence in json.loads(listing)
     ]
 
 
@@ -68,7 +69,9 @@ def _component(name: str, version: str, url: str) -> dict[str, Any]:
 
 
 def _docker(*words: str) -> str:
-    return subprocess.run([os.environ.get("DOCKER", "docker"), *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [os.environ.get("DOCKER", "docker"), *words], check=True, capture_output=True, text=True
+    ).stdout
 
 
 if __name__ == "__main__":
