@@ -168,7 +168,7 @@ def test_a_bill_of_materials_lists_what_is_in_the_image(tool: str) -> None:
 @pytest.fixture
 def waiting(out: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start `pct-write` in a container whose input does not end, once it has begun to write."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def start(*options: str) -> subprocess.Popen[bytes]:
         stages = f"pct-discover -q {DEMO} | pct-extract -q | pct-join -q -o {out.parent}/profiles"
@@ -177,7 +177,7 @@ def waiting(out: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         assert stream.returncode == 0
         words = container("write", "-o", out / "plate.parquet", mounts=[(out, "rw")], options=[*ODD_USER, *options])
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        started.append(process)
+        started.append((words[words.index("--name") + 1], process))
         assert process.stdin is not None
         process.stdin.write((out.parent / "stream").read_bytes()[:-4000])
         process.stdin.flush()
@@ -189,9 +189,8 @@ def waiting(out: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         return process
 
     yield start
-    for process in started:
-        name = process.args[process.args.index("--name") + 1]  # type: ignore[index,union-attr,call-overload]
-        subprocess.run([docker(), "rm", "--force", str(name)], capture_output=True, timeout=PATIENCE, check=False)
+    for name, process in started:
+        subprocess.run([docker(), "rm", "--force", name], capture_output=True, timeout=PATIENCE, check=False)
         process.communicate(timeout=PATIENCE)
 
 
