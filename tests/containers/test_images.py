@@ -25,7 +25,8 @@ pytestmark = pytest.mark.containers
 
 VERSION = tool_version()
 
-DEMO = Path(__file__).resolve().parents[1] / "demo" / "plate"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "tests" / "demo" / "plate"
 STAGE_BYTES, FLOW_BYTES = 350_000_000, 700_000_000
 
 
@@ -150,7 +151,7 @@ def test_images_share_their_layers() -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_bill_of_materials_lists_what_is_in_the_image(tool: str) -> None:
-    script = Path(__file__).resolve().parents[2] / "containers" / "bill_of_materials.py"
+    script = ROOT / "containers" / "bill_of_materials.py"
     environment = os.environ | {"DOCKER": docker()}
     words = [sys.executable, str(script), f"pct-{tool}"]
     bill = json.loads(subprocess.run(words, check=True, capture_output=True, env=environment, timeout=PATIENCE).stdout)
@@ -203,6 +204,47 @@ def test_a_signal_ends_a_container_and_it_cleans_up(
     process.send_signal(number)
     assert process.wait(timeout=9) == code
     assert list(out.iterdir()) == []
+
+
+def test_stage_images_with_prefect_report_to_a_server(tmp_path: Path) -> None:
+    base = json.loads(said("image", "inspect", "pct-join"))[0]["Config"]["Labels"]["org.opencontainers.image.base.name"]
+    choices = {"BASE_IMAGE": base, "PREFECT": "with", "TOOLS": "join", "TAG": "prefect-test", "KEEP_WHEELS": "yes"}
+    built = subprocess.run(
+        [ROOT / "containers" / "build.sh"], env=os.environ | choices | {"PYTHON": sys.executable}, capture_output=True,
+        text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    assert shell(f"pct-discover -q {DEMO} | pct-extract -q > bundle", tmp_path).returncode == 0
+    server = f"pct-test-server-{os.getpid()}"
+    serve = "prefect server start --host 127.0.0.1 --port 4200"
+    said(
+        "run", "--detach", "--rm", "--name", server, "--tmpfs", "/tmp", "--env", "PREFECT_HOME=/tmp/prefect",
+        "pct-flow", "bash", "-c", serve,
+    )  # fmt: skip
+    try:
+        ask = "import sys, urllib.request as r; print(r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode() or None,"
+        ask += " {'Content-Type': 'application/json'}), timeout=2).read().decode())"
+        api = "http://127.0.0.1:4200/api"
+
+        def asked(place: str, body: str = "") -> str:
+            words = ["exec", server, "/opt/pct/bin/python3", "-c", ask, f"{api}/{place}", body]
+            return subprocess.run([docker(), *words], capture_output=True, text=True, timeout=PATIENCE).stdout
+
+        deadline = time.monotonic() + PATIENCE
+        while "true" not in asked("health"):
+            assert time.monotonic() < deadline, said("logs", server)
+        options = [*ODD_USER[:-1], f"container:{server}", "--env", f"PREFECT_API_URL={api}"]
+        command = container("join", options=options)
+        command[command.index("pct-join")] = "pct-join:prefect-test"
+        with (tmp_path / "bundle").open("rb") as bundle:
+            done = subprocess.run(command, stdin=bundle, capture_output=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert shell("pct-join -q < bundle > plain", tmp_path).returncode == 0
+        assert done.stdout == (tmp_path / "plain").read_bytes()
+        runs = json.loads(asked("task_runs/filter", "{}"))
+        assert [(run["name"], run["state_name"]) for run in runs] == [("join -", "Completed")]
+    finally:
+        subprocess.run([docker(), "rm", "--force", server], capture_output=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.parametrize("tool", ["discover", "join"])
