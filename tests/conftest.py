@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def _no_prefect_api(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line where tests on real files were skipped."""
+    """Say in a line each where tests on real files were skipped, and those of images and engines left out."""
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SHARED_DATA in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} tests on real files were skipped: {NO_SHARED_DATA}", yellow=True)
+    if terminalreporter.config.getoption("-m") == "not containers":
+        there = "" if shutil.which("docker") else " (there is no docker here)"
+        terminalreporter.write_line(f"tests of images and workflow engines were left out; make test-containers{there}")
