@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from converting import Convert  # noqa: E402
 
 SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
 NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so the tools that they send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine nothing here says anything by its speed; in CI Hypothesis draws the same examples every time.
 settings.register_profile(
