@@ -1,0 +1,58 @@
+"""What the tests of workflow engines share: is the engine here, are the images, and how an engine is run."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "STAGES", "engine", "environment", "need_images", "run"]
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTAINERS = ROOT / "containers"
+DEMO = ROOT / "tests" / "demo" / "plate"
+STAGES = ("discover", "extract", "join", "write")
+PATIENCE = 240
+
+
+def engine(name: str) -> str:
+    """Give the path of an engine that is installed beside the Python that runs the tests, or skip."""
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        pytest.skip(f"{name} is not there: pip install -e '.[engines]'")
+    return str(path)
+
+
+@functools.cache
+def _missing() -> str:
+    if shutil.which("docker") is None:
+        return "there is no docker"
+    words = ["docker", "image", "inspect", *(f"pct-{stage}:latest" for stage in STAGES)]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return "" if found.returncode == 0 else f"make images first: {found.stderr.strip().splitlines()[-1]}"
+
+
+def need_images() -> None:
+    """Skip where Docker does not run or the images are not built."""
+    if _missing():
+        pytest.skip(_missing())
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give an environment in which the tools and engines are on the path and no Prefect API is named."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"} | more
+
+
+def run(words: Sequence[object], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command; what it says is one text, in `stdout`."""
+    return subprocess.run(
+        [str(word) for word in words], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
