@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "STAGES", "engine", "environment", "need_images", "run"]
+__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "ROOT", "STAGES", "engine", "environment", "need_images", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS = ROOT / "containers"

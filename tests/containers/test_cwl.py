@@ -60,7 +60,9 @@ def test_a_folder_of_files_by_part(tmp_path: Path) -> None:
     assert len(list((tmp_path / "made" / "by-part").glob("part-*.parquet"))) == 6
 
 
-@pytest.mark.parametrize(("shards", "said"), [([1, 1], "several folders must be shares of one source"), ([1, 3], "3/2")])
+@pytest.mark.parametrize(
+    ("shards", "said"), [([1, 1], "several folders must be shares of one source"), ([1, 3], "3/2")]
+)
 def test_shares_that_do_not_make_a_whole_are_refused(shards: list[int], said: str, tmp_path: Path) -> None:
     given = inputs(tmp_path, DEMO, shards=shards)
     ended = run([engine("cwltool"), "--no-container", "--outdir", "made", CWL / "convert.cwl", given], tmp_path)
