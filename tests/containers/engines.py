@@ -47,6 +47,8 @@ def need_images() -> None:
 def environment(**more: str) -> dict[str, str]:
     """Give an environment in which the tools and engines are on the path and no Prefect API is named."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
+    # ch-run wants a user's name, which a service may lack.
+    kept.setdefault("USER", str(os.geteuid()))
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"} | more
 
 

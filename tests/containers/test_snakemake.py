@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options
-from engines import CONTAINERS, DEMO, PATIENCE, engine, environment, need_images, run
+from engines import CONTAINERS, DEMO, PATIENCE, STAGES, engine, environment, need_images, run
 
 pytestmark = pytest.mark.containers
 
@@ -61,6 +62,13 @@ def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, 
     assert "Nothing to be done" in job.run()
 
 
+def test_the_workflow_runs_in_charliecloud(tmp_path: Path, convert: Convert) -> None:
+    images = _unpacked_images(tmp_path / "images")
+    job = Job(tmp_path, "charliecloud", (f"image={images}/{{tool}}",))
+    job.run()
+    assert job.output.read_bytes() == convert(DEMO, "pipe", Options(discover=PARTS)).read_bytes()
+
+
 def test_another_option_is_taken_and_only_what_follows_from_it_made_again(tmp_path: Path, convert: Convert) -> None:
     engine("snakemake")
     Job(tmp_path, "").run()
@@ -97,6 +105,22 @@ def test_a_killed_run_goes_on_where_it_was(container: str, tmp_path: Path, conve
     wanted = convert(DEMO, "pipe", Options(discover=PARTS, join=["--platemap", str(platemap)]))
     assert job.output.read_bytes() == wanted.read_bytes()
     assert not _containers(tmp_path)
+
+
+def _unpacked_images(folder: Path) -> Path:
+    """Unpack the images as Charliecloud takes them, or skip."""
+    if not all(map(shutil.which, ("ch-run", "ch-convert"))):
+        pytest.skip("charliecloud is not there: apt-get install charliecloud-runtime charliecloud-builders")
+    engine("snakemake")
+    need_images()
+    folder.mkdir()
+    for stage in STAGES:
+        words = ["ch-convert", "-i", "docker", "-o", "dir", f"pct-{stage}:latest", folder / f"pct-{stage}"]
+        ended = run(words, folder)
+        assert ended.returncode == 0, ended.stdout
+    if run(["ch-run", folder / "pct-write", "--", "true"], folder).returncode:
+        pytest.skip("ch-run may not make user namespaces here")
+    return folder
 
 
 def _killed_while_joining(job: Job, platemap: Path, log: Path) -> int:
