@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends docker.io iptables mmdebstrap < /dev/null > /dev/null
+# Groovy reads Nextflow's files; Charliecloud is one of the ways in which Snakemake's workflow runs containers.
+apt-get install -y -qq --no-install-recommends groovy default-jre-headless charliecloud-runtime charliecloud-builders \
+    < /dev/null > /dev/null
 
 scratch=$(mktemp -d)
 stop() {

@@ -1,10 +1,8 @@
-"""What the tests of workflow engines share: is the engine here, are the images, and how an engine is run."""
+"""What the tests of workflow engines share: is the engine here, and how it is run."""
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "ROOT", "STAGES", "engine", "environment", "need_images", "run"]
+__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "ROOT", "STAGES", "engine", "environment", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS = ROOT / "containers"
@@ -27,21 +25,6 @@ def engine(name: str) -> str:
     if not path.exists():
         pytest.skip(f"{name} is not there: pip install -e '.[engines]'")
     return str(path)
-
-
-@functools.cache
-def _missing() -> str:
-    if shutil.which("docker") is None:
-        return "there is no docker"
-    words = ["docker", "image", "inspect", *(f"pct-{stage}:latest" for stage in STAGES)]
-    found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    return "" if found.returncode == 0 else f"make images first: {found.stderr.strip().splitlines()[-1]}"
-
-
-def need_images() -> None:
-    """Skip where Docker does not run or the images are not built."""
-    if _missing():
-        pytest.skip(_missing())
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options
-from engines import CONTAINERS, DEMO, STAGES, engine, need_images, run
+from engines import CONTAINERS, DEMO, STAGES, engine, run
+from images import need_images
 from plates import Plate
 from plates_sqlite import SqliteStyle, write_sqlite
 

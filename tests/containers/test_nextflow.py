@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from converting import Convert, Options
-from engines import DEMO, ROOT, STAGES, need_images, run
+from engines import DEMO, ROOT, STAGES, run
+from images import docker, need_images
 from nextflow_files import NEXTFLOW, Block, Module, Task, evaluate, module
 
 pytestmark = pytest.mark.containers
@@ -65,7 +66,7 @@ class Runner:
         user = 12345 if os.geteuid() == 0 else os.geteuid()
         places = ["-v", f"{self.folder}:{self.folder}", "-v", f"{DEMO}:{DEMO}:ro", "-w", str(work)]
         limits = ["--cpus", str(block.cpus), "--memory", f"{block.memory}m", "-u", f"{user}:{user}"]
-        return ["docker", "run", "--rm", "-i", *limits, *places, module(stage).directive("container")]
+        return [docker(), "run", "--rm", "-i", *limits, *places, module(stage).directive("container")]
 
 
 @pytest.fixture(params=["executables", "docker"])

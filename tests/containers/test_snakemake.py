@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options
-from engines import CONTAINERS, DEMO, PATIENCE, STAGES, engine, environment, need_images, run
+from engines import CONTAINERS, DEMO, PATIENCE, STAGES, engine, environment, run
+from images import docker, need_images
 
 pytestmark = pytest.mark.containers
 
@@ -148,5 +149,5 @@ def _killed_while_joining(job: Job, platemap: Path, log: Path) -> int:
 
 def _containers(folder: Path) -> list[str]:
     """List the running containers that see a folder."""
-    words = ["docker", "ps", "--quiet", "--filter", f"volume={folder / 'work'}"]
+    words = [docker(), "ps", "--quiet", "--filter", f"volume={folder / 'work'}"]
     return run(words, folder).stdout.split()
