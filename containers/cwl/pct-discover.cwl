@@ -8,6 +8,7 @@ hints:
     dockerImageId: pct-discover:latest
   ResourceRequirement:
     coresMin: 1
+    ramMin: 1024
 
 inputs:
   source:

@@ -8,6 +8,7 @@ hints:
     dockerImageId: pct-extract:latest
   ResourceRequirement:
     coresMin: $(inputs.threads)
+    ramMin: 2048
 
 inputs:
   manifest:

@@ -8,6 +8,7 @@ hints:
     dockerImageId: pct-join:latest
   ResourceRequirement:
     coresMin: $(inputs.threads)
+    ramMin: 2048
 
 inputs:
   bundle:

@@ -8,6 +8,7 @@ hints:
     dockerImageId: pct-write:latest
   ResourceRequirement:
     coresMin: 1
+    ramMin: 2048
 
 inputs:
   profiles:

@@ -7,9 +7,12 @@ include { PCT_JOIN } from './modules/pct/join/main'
 include { PCT_WRITE } from './modules/pct/write/main'
 
 workflow {
+    if (!params.source) {
+        error "name a source: --source PLACE, a folder of measurement files or an SQLite file"
+    }
     // Several sources may be named with a pattern; each gives a Parquet file of its own name.
     source = channel.fromPath(params.source, type: 'any', checkIfExists: true)
-        .map { place -> tuple([id: place.baseName], place) }
+        .map { place -> tuple([id: place.isDirectory() ? place.name : place.baseName], place) }
     shards = channel.fromList((1..params.shards).collect { shard -> "${shard}/${params.shards}" })
 
     PCT_DISCOVER(source)
