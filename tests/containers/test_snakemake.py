@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options
-from engines import CONTAINERS, DEMO, PATIENCE, STAGES, engine, environment, run
+from engines import CONTAINERS, DEMO, PATIENCE, engine, environment, run
 from images import docker, need_images
 
 pytestmark = pytest.mark.containers
@@ -64,8 +64,7 @@ def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, 
 
 
 def test_the_workflow_runs_in_charliecloud(tmp_path: Path, convert: Convert) -> None:
-    images = _unpacked_images(tmp_path / "images")
-    job = Job(tmp_path, "charliecloud", (f"image={images}/{{tool}}",))
+    job = Job(tmp_path, "charliecloud", (f"image={_unpacked_image(tmp_path / 'image')}",))
     job.run()
     assert job.output.read_bytes() == convert(DEMO, "pipe", Options(discover=PARTS)).read_bytes()
 
@@ -108,18 +107,15 @@ def test_a_killed_run_goes_on_where_it_was(container: str, tmp_path: Path, conve
     assert not _containers(tmp_path)
 
 
-def _unpacked_images(folder: Path) -> Path:
-    """Unpack the images as Charliecloud takes them, or skip."""
+def _unpacked_image(folder: Path) -> Path:
+    """Unpack the image that holds all tools as Charliecloud takes it, or skip."""
     if not all(map(shutil.which, ("ch-run", "ch-convert"))):
         pytest.skip("charliecloud is not there: apt-get install charliecloud-runtime charliecloud-builders")
     engine("snakemake")
     need_images()
-    folder.mkdir()
-    for stage in STAGES:
-        words = ["ch-convert", "-i", "docker", "-o", "dir", f"pct-{stage}:latest", folder / f"pct-{stage}"]
-        ended = run(words, folder)
-        assert ended.returncode == 0, ended.stdout
-    if run(["ch-run", folder / "pct-write", "--", "true"], folder).returncode:
+    unpacked = run(["ch-convert", "-i", "docker", "-o", "dir", "pct-flow:latest", folder], folder.parent)
+    assert unpacked.returncode == 0, unpacked.stdout
+    if run(["ch-run", folder, "--", "true"], folder).returncode:
         pytest.skip("ch-run may not make user namespaces here")
     return folder
 
