@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import pickle
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,6 +19,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import Settings
 from prefect.tasks import Task
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
+from pycytominer_transform.common.reporting import logger
 
 
 @functools.lru_cache(maxsize=4)
@@ -57,6 +59,22 @@ class _SettingsWrittenOnce(SettingsContext):
         return self.written
 
 
+@functools.cache
+def _send_log_lines() -> None:
+    """Send our log lines to the run in progress, in a worker that somebody started without Prefect's settings for it.
+
+    Once for the whole process, for several threads of it may have runs. Whether lines are sent is for the flow's
+    settings to say, which come with every run.
+    """
+    from prefect.logging.handlers import APILogHandler
+
+    if logger.level == logging.NOTSET:
+        # Prefect sets the root logger to WARNING, which would keep the lines that tell what a run did from the server.
+        logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, APILogHandler) for handler in logger.handlers):
+        logger.addHandler(APILogHandler())
+
+
 def _travels(error: Exception) -> bool:
     try:
         pickle.loads(pickle.dumps(error))
@@ -70,6 +88,7 @@ def _with_errors_that_travel(function: Callable[..., Any]) -> Callable[..., Any]
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
+        _send_log_lines()
         try:
             return function(*arguments, **named)
         except Exception as error:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
 from pycytominer_transform.common.errors import StorageError
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ R_co = TypeVar("R_co", covariant=True)
 
 RunnerKind = Literal["concurrent", "dask", "sequential"]
 
-_DASK_SETTINGS = {
-    # Whatever Dask wants to say about a worker that dies comes out as the failure of the part it was at.
-    "distributed.logging": {"distributed": "critical", "tornado": "critical", "tornado.application": "critical"},
-    # DuckDB and Arrow hold a worker's event loop up for as long as one call takes; that is no reason to warn.
-    "distributed.admin.tick.limit": "1h",
-}
-
 
 class Submitted(Protocol[R_co]):
     """Work that somebody has begun: a future of Prefect's, or several taken together."""
@@ -41,7 +35,9 @@ class Submitted(Protocol[R_co]):
         ...
 
 
-def task_runner(kind: RunnerKind, *, workers: int, dask_scheduler: str | None = None) -> TaskRunner[Any]:
+def task_runner(
+    kind: RunnerKind, *, workers: int, dask_scheduler: str | None = None, dask_cluster: DaskCluster | None = None
+) -> TaskRunner[Any]:
     """Give the task runner for ``@flow(task_runner=...)``.
 
     Parameters
@@ -53,6 +49,8 @@ def task_runner(kind: RunnerKind, *, workers: int, dask_scheduler: str | None = 
     dask_scheduler
         Address of a running Dask scheduler, such as ``tcp://node7:8786``. Its workers need this package, the paths of
         source and work directory, and a way to the Prefect API.
+    dask_cluster
+        Batch jobs to submit as workers, for which the same holds.
 
     Returns
     -------
@@ -69,7 +67,7 @@ def task_runner(kind: RunnerKind, *, workers: int, dask_scheduler: str | None = 
         message = f"workers must be 1 or more, not {workers}"
         raise ValueError(message)
     if kind == "dask":
-        return _dask_runner(workers, dask_scheduler)
+        return _dask_runner(workers, dask_scheduler, dask_cluster)
     if dask_scheduler is not None:
         message = f"a Dask scheduler ({dask_scheduler}) goes with the runner 'dask', not {kind!r}"
         raise ValueError(message)
@@ -133,16 +131,16 @@ def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
         return key, error
 
 
-def _dask_runner(workers: int, dask_scheduler: str | None) -> TaskRunner[Any]:
-    import dask
-
-    # Distributed sets its loggers up from this while it is imported.
-    dask.config.set(_DASK_SETTINGS)
+def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskCluster | None) -> TaskRunner[Any]:
+    quieten_dask()
     import distributed
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
     if dask_scheduler is not None:
         return QuickDaskTaskRunner(address=dask_scheduler)
+    if dask_cluster is not None:
+        submit: Any = submit_jobs
+        return QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
     return QuickDaskTaskRunner(
         cluster_class=distributed.LocalCluster,
         cluster_kwargs={

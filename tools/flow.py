@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.dask_cluster import DaskCluster, read_dask_cluster
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
 from pycytominer_transform.common.manifest import Manifest
@@ -50,6 +51,8 @@ class FlowOptions:
         Parts to work on at once; 0 for as many as there are processors to use.
     dask_scheduler : str
         Address of a running scheduler; empty for a local cluster of `workers` processes.
+    dask_cluster : DaskCluster, optional
+        Batch jobs to submit as Dask workers instead.
     work_dir : str
         Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
     keep_work : bool
@@ -63,6 +66,7 @@ class FlowOptions:
     runner: RunnerKind = "concurrent"
     workers: int = 0
     dask_scheduler: str = ""
+    dask_cluster: DaskCluster | None = None
     work_dir: str = ""
     keep_work: bool = False
 
@@ -104,7 +108,7 @@ def convert(
         See the stages.
     """
     from pycytominer_transform.common.destination import check_destination
-    from pycytominer_transform.common.prefect_server import prefect_api
+    from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
     from pycytominer_transform.common.work_dir import open_work_dir
 
     options = _resolved(options or FlowOptions())
@@ -112,16 +116,20 @@ def convert(
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     check_destination(Path(output), overwrite=overwrite)
     verbose = logger.isEnabledFor(10)
+    host = options.dask_cluster.host() if options.dask_cluster else LOOPBACK
     with (
         open_work_dir(options.work_dir, output=Path(output), keep=options.keep_work) as work,
-        prefect_api(tracked=tracked, verbose=verbose),
+        prefect_api(tracked=tracked, verbose=verbose, host=host),
     ):
         from prefect import flow
         from pycytominer_transform.common.task_runners import require_scheduler, task_runner
 
         if options.dask_scheduler:
             require_scheduler(options.dask_scheduler)
-        runner = task_runner(options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None)
+        runner = task_runner(
+            options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
+            dask_cluster=options.dask_cluster,
+        )  # fmt: skip
         stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options)
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
         decorate = flow(
@@ -262,7 +270,12 @@ def _resolved(options: FlowOptions) -> FlowOptions:
 
     if options.dask_scheduler and options.runner != "dask":
         raise UsageError("--dask-scheduler goes with --runner dask")
-    threads = usable_threads()
+    if options.dask_cluster:
+        if options.runner != "dask" or options.dask_scheduler or options.workers:
+            raise UsageError("--dask-cluster goes with --runner dask, without --dask-scheduler and --workers")
+        options = replace(options, workers=options.dask_cluster.workers)
+    # On a cluster each worker has a processor of its own, whatever this machine has.
+    threads = options.dask_cluster.workers if options.dask_cluster else usable_threads()
     workers = 1 if options.runner == "sequential" else options.workers or threads
     each = options.extract.threads or max(1, threads // workers)
     return replace(
@@ -299,6 +312,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--dask-scheduler", metavar="ADDRESS", default="", help="a running Dask scheduler, such as tcp://node7:8786"
     )
     group.add_argument(
+        "--dask-cluster", metavar="FILE", default="",
+        help="a TOML file that says which batch jobs to submit as Dask workers, such as Slurm's",
+    )  # fmt: skip
+    group.add_argument(
         "--work-dir", metavar="DIR", default="",
         help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
     )  # fmt: skip
@@ -323,6 +340,7 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
         runner=args.runner,
         workers=args.workers,
         dask_scheduler=args.dask_scheduler,
+        dask_cluster=read_dask_cluster(args.dask_cluster) if args.dask_cluster else None,
         work_dir=args.work_dir,
         keep_work=args.keep_work,
     )

@@ -234,6 +234,24 @@ def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str, plate: Path, tm
 
 
 @pytest.mark.prefect
+@pytest.mark.dask
+def test_workers_of_others_send_log_lines_to_a_named_server(
+    jobs: Jobs, dask_scheduler: str, server: Server, plate: Path
+) -> None:
+    shutil.copytree(plate, jobs.folder / "far1")
+    words = ["--runner", "dask", "--dask-scheduler", dask_scheduler, *ONE_FOLDER_A_PART]
+    ran = tool(jobs, "pct-flow", "far1", "-o", "far.parquet", *words, PREFECT_API_URL=server.url)
+    assert ran.returncode == 0, ran.stderr
+
+    def said() -> bool:
+        runs = {run["id"] for run in server.ask("task_runs") if run["name"] == "discover far1"}
+        lines = [line for line in server.ask("logs") if line["task_run_id"] in runs]
+        return any("preset cellprofiler_csv" in line["message"] for line in lines)
+
+    wait_until(said, "line that names the preset")
+
+
+@pytest.mark.prefect
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_clean_up(jobs: Jobs, plate: Path, tmp_path: Path, number: signal.Signals) -> None:
     before = entries(tmp_path)

@@ -1,0 +1,206 @@
+"""Batch jobs of a cluster as Dask workers: the TOML file that describes them, and how they are submitted.
+
+The classes are those of dask-jobqueue, one for each batch system. What such a file names is checked before anything
+is started, for Dask itself would wait for ever for jobs that it could not submit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycytominer_transform.common.errors import StorageError, UsageError
+from pycytominer_transform.common.reporting import count, logger
+
+_LIBRARY = "dask_jobqueue"
+CLUSTERS = tuple(f"{name}Cluster" for name in ("HTCondor", "LSF", "Moab", "OAR", "PBS", "SGE", "SLURM"))
+_KEYS = ("cluster", "jobs", "arguments")
+_OF_SCHEDULER = "scheduler_options"
+_LISTS = ("worker_extra_args", "job_extra_directives", "job_script_prologue", "job_directives_skip")
+_SETTINGS = {
+    # Whatever Dask wants to say about a worker that dies comes out as the failure of the part it was at.
+    "distributed.logging": {"distributed": "critical", "tornado": "critical", "tornado.application": "critical"},
+    # DuckDB and Arrow hold a worker's event loop up for as long as one call takes; that is no reason to warn.
+    "distributed.admin.tick.limit": "1h",
+}
+# What the cluster class gives each job itself, and what no TOML file can hold.
+_NOT_FOR_FILES = {"self", "scheduler", "name", "security", "base_class_kwargs", "args", "kwargs"}
+
+
+@dataclass(frozen=True)
+class DaskCluster:
+    """Batch jobs that are Dask workers.
+
+    Attributes
+    ----------
+    kind : str
+        Class of dask-jobqueue that submits them, such as ``SLURMCluster``.
+    jobs : int
+        Jobs to submit.
+    workers : int
+        Parts that all of them work on at once.
+    arguments : mapping
+        The class's arguments.
+    """
+
+    kind: str
+    jobs: int
+    workers: int
+    arguments: Mapping[str, Any]
+
+    def host(self) -> str:
+        """Give the address at which the jobs reach this machine.
+
+        Raises
+        ------
+        UsageError
+            The arguments name a network interface that is not here.
+        """
+        import distributed
+
+        network: Any = distributed.utils
+        of_scheduler = self.arguments[_OF_SCHEDULER]
+        interface = of_scheduler.get("interface") or self.arguments.get("interface")
+        try:
+            found: str = of_scheduler.get("host") or (
+                network.get_ip_interface(interface) if interface else network.get_ip()
+            )
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the Dask cluster's network: {error}") from error
+        return found
+
+
+def read_dask_cluster(path: str) -> DaskCluster:
+    """Read the file that describes a cluster.
+
+    Parameters
+    ----------
+    path : str
+        A TOML file with the keys ``cluster`` (``dask_jobqueue.SLURMCluster`` or its like), ``jobs`` and a table
+        ``arguments`` of that class's arguments.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, has a key too many or too few, or dask-jobqueue is missing or refuses the arguments.
+    """
+    import tomllib
+
+    try:
+        keys = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None)
+        told = f"cannot read the cluster {path}: {reason}" if reason else f"the cluster {path} is not TOML: {error}"
+        raise UsageError(told) from error
+    if unknown := sorted(set(keys) - set(_KEYS)):
+        raise UsageError(f"{path}: unknown key {unknown[0]!r}; a cluster has {', '.join(_KEYS)}")
+    kind, jobs, arguments = keys.get("cluster", ""), keys.get("jobs", 1), keys.get("arguments", {})
+    if kind not in [f"{_LIBRARY}.{name}" for name in CLUSTERS]:
+        raise UsageError(f"{path}: cluster is {kind!r}; it may be {_LIBRARY}. and one of {', '.join(CLUSTERS)}")
+    _require_positive(jobs, f"{path}: jobs")
+    if not isinstance(arguments, dict):
+        raise UsageError(f"{path}: arguments must be a table, such as [arguments] with cores = 4, memory = '16GB'")
+    return _checked(path, kind.removeprefix(f"{_LIBRARY}."), jobs, arguments)
+
+
+def _require_positive(value: object, named: str) -> None:
+    if type(value) is not int or value < 1:
+        raise UsageError(f"{named} is {value!r}; it must be a whole number above 0")
+
+
+def _checked(path: str, kind: str, jobs: int, arguments: dict[str, Any]) -> DaskCluster:
+    """Let the class make a job of the arguments, without submitting it."""
+    job_class = _cluster_class(kind).job_cls
+    named = {name for made in job_class.__mro__ for name in inspect.signature(made.__init__).parameters}
+    named -= _NOT_FOR_FILES
+    if unknown := sorted(set(arguments) - named - {_OF_SCHEDULER}):
+        raise UsageError(f"{path}: unknown argument {unknown[0]!r}; {kind} has {', '.join(sorted(named))}")
+    for name in ("cores", "processes"):
+        _require_positive(arguments.get(name, 1), f"{path}: {name}")
+    for name in _LISTS:
+        # A text would be taken for a list of its letters, and no job would start a worker.
+        if not isinstance(arguments.get(name, []), list):
+            raise UsageError(f"{path}: {name} must be a list of strings")
+    if not isinstance(arguments.get(_OF_SCHEDULER, {}), dict):
+        raise UsageError(f"{path}: {_OF_SCHEDULER} must be a table")
+    of_job = {
+        "job_name": "pct-flow",
+        # As many processes as cores, each with one part at a time: what a part holds is its process's alone.
+        **({"processes": arguments["cores"]} if "cores" in arguments else {}),
+        **arguments,
+        # Dask would kill a worker for the tables that Arrow and DuckDB hold; the batch system sees to the limit.
+        "worker_extra_args": ["--memory-limit", "0", "--no-dashboard", *arguments.get("worker_extra_args", [])],
+    }
+    of_scheduler = {"dashboard_address": None, **of_job.pop(_OF_SCHEDULER, {})}
+    try:
+        job = job_class("tcp://scheduler:8786", "worker", **of_job)
+        workers = jobs * job.worker_processes * job.worker_process_threads
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise UsageError(f"{path}: {kind} refuses its arguments: {' '.join(str(error).split())}") from error
+    submit = shlex.split(job.submit_command)[0]
+    if shutil.which(submit) is None:
+        raise UsageError(f"{path}: there is no {submit} here, by which {kind} submits jobs; run where that is")
+    return DaskCluster(kind, jobs, workers, {**of_job, _OF_SCHEDULER: of_scheduler})
+
+
+def submit_jobs(cluster: DaskCluster) -> Any:
+    """Start a Dask scheduler here and submit the jobs that will be its workers.
+
+    Returns
+    -------
+    dask_jobqueue.JobQueueCluster
+        To be closed, which cancels the jobs.
+
+    Raises
+    ------
+    StorageError
+        The scheduler cannot listen there, or the batch system refuses a job.
+    """
+    try:
+        made = _cluster_class(cluster.kind)(**cluster.arguments)
+    except RuntimeError as error:
+        raise StorageError(f"no Dask scheduler could be started here: {error}") from error
+
+    async def submitted() -> None:
+        await made
+
+    try:
+        # Not `scale`, which would leave what the batch system says to a log and wait for workers for ever.
+        for _ in range(cluster.jobs):
+            made.worker_spec.update(made.new_worker_spec())
+        made.sync(submitted)
+    except BaseException as error:
+        # It cancels the jobs that were submitted, and then wonders at those that were not.
+        with suppress(AssertionError):
+            made.close()
+        if isinstance(error, RuntimeError):
+            told = [line for line in str(error).splitlines() if line.strip()]
+            raise StorageError(f"{cluster.kind} could not submit a job: {told[-1].strip()}") from error
+        raise
+    named = ", ".join(str(job.job_id) for job in made.workers.values())
+    logger.info("submitted %s (%s) and wait for them", count(cluster.jobs, "job"), named)
+    return made
+
+
+def quieten_dask() -> None:
+    """Set what Dask says, to be called before it is imported, for it then sets its loggers up."""
+    import dask
+
+    dask.config.set(_SETTINGS)
+
+
+def _cluster_class(kind: str) -> Any:
+    quieten_dask()
+    try:
+        import dask_jobqueue
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{kind} needs dask-jobqueue, which is not installed: pip install 'pycytominer-transform[slurm]'"
+        ) from error
+    return getattr(dask_jobqueue, kind)
