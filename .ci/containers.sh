@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends docker.io iptables mmdebstrap < /dev/null > /dev/null
-# Groovy reads Nextflow's files; Charliecloud is one of the ways in which Snakemake's workflow runs containers.
-apt-get install -y -qq --no-install-recommends groovy default-jre-headless charliecloud-runtime charliecloud-builders \
-    < /dev/null > /dev/null
+install() { apt-get install -y -qq --no-install-recommends "$@" < /dev/null > /dev/null; }
+install docker.io docker-compose iptables mmdebstrap
+# Groovy reads Nextflow's files; Charliecloud runs images as an ordinary user; Slurm runs on this one node.
+install groovy default-jre-headless charliecloud-runtime charliecloud-builders slurm-wlm munge
 
 scratch=$(mktemp -d)
 stop() {
