@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-install() { apt-get install -y -qq --no-install-recommends "$@" < /dev/null > /dev/null; }
+install() { apt-get install -y -qq "$@" < /dev/null > /dev/null; }
 install docker.io docker-compose iptables mmdebstrap
 # Groovy reads Nextflow's files; Charliecloud runs images as an ordinary user; Slurm runs on this one node.
-install groovy default-jre-headless charliecloud-runtime charliecloud-builders slurm-wlm munge
+install --no-install-recommends groovy default-jre-headless charliecloud-runtime charliecloud-builders slurm-wlm munge
 
 scratch=$(mktemp -d)
 stop() {
