@@ -34,7 +34,7 @@ convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small d
 	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
 
 test: $(VENV)/.installed-test  ## install what the tests need and run them all
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint .mypy_path  ## ruff and mypy strict
 	$(BIN)/ruff check .
