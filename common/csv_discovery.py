@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pycytominer_transform.common import csv_layout
@@ -17,22 +17,13 @@ from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder
 
 
-def look_at_csv(
-    root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
-) -> tuple[Looked, Callable[[str], str]]:
+def look_at_csv(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the CSV files of a source.
-
-    Returns
-    -------
-    Looked
-        The parts, each with its sources, and samples of the tables' columns.
-    callable
-        Gives the prefix of a table's columns by the table's name.
 
     Raises
     ------
     DataError
-        There are no such files, or a dataset is bad and none may be skipped.
+        There are none, or a dataset is bad and none may be skipped.
     """
     compartments = options.compartments or preset.compartments
     if preset.is_single_table:
@@ -74,4 +65,5 @@ def look_at_csv(
             looked.parts[-1].extend(found)
             looked.datasets.append(dataset.name)
             filled += sum(csv_layout.part_bytes(root, source) for source in found)
-    return looked, lambda table: csv_layout.prefix_of(datasets, table, preset)
+    looked.prefix_of = lambda table: csv_layout.prefix_of(datasets, table, preset)
+    return looked

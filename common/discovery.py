@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -54,14 +54,14 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
     options = _without_image(options, preset)
     look = {"csv": look_at_csv, "sqlite": look_at_sqlite, "npz": look_at_npz}[preset.format]
-    looked, prefixes = look(root, tree, preset, options)
+    looked = look(root, tree, preset, options)
     if not looked.parts:
         raise DataError(f"no dataset is left: all {count(len(looked.skipped), 'dataset')} had to be skipped")
     for sample in looked.samples.values():
         if (warning := sample.union_warning()) and options.columns == "union":
             logger.warning("%s", warning)
-    preset = _with_anchor(preset, looked, prefixes, options)
-    tables = _decide_schemas(looked, prefixes, preset, options)
+    preset = _with_anchor(preset, looked, options)
+    tables = _decide_schemas(looked, preset, options)
     values = path_values(root, looked.datasets, preset, options.path_metadata)
     manifest = Manifest(
         source=str(root),
@@ -83,7 +83,7 @@ def _without_image(options: DiscoverOptions, preset: Preset) -> DiscoverOptions:
     return replace(options, compartments=compartments)
 
 
-def _with_anchor(preset: Preset, looked: Looked, prefix_of: Callable[[str], str], options: DiscoverOptions) -> Preset:
+def _with_anchor(preset: Preset, looked: Looked, options: DiscoverOptions) -> Preset:
     """Put the anchor first among those that the preset prefers, so that columns are named and tables joined after it.
 
     Raises
@@ -96,21 +96,19 @@ def _with_anchor(preset: Preset, looked: Looked, prefix_of: Callable[[str], str]
     if anchor and anchor not in compartments:
         raise UsageError(f"--anchor {options.anchor} is none of the compartments taken: {', '.join(compartments)}")
     if not anchor and not any(name in compartments for name in preset.anchors):
-        schemas = _decide_schemas(looked, prefix_of, preset, options)
+        schemas = _decide_schemas(looked, preset, options)
         anchor = anchor_of(preset, [schema for schema in schemas if schema.table != preset.image])
     if not anchor or preset.anchor_of(compartments) == anchor:
         return preset
     return replace(preset, anchors=(anchor, *preset.anchors))
 
 
-def _decide_schemas(
-    looked: Looked, prefix_of: Callable[[str], str], preset: Preset, options: DiscoverOptions
-) -> tuple[TableSchema, ...]:
+def _decide_schemas(looked: Looked, preset: Preset, options: DiscoverOptions) -> tuple[TableSchema, ...]:
     compartments = [table for table in looked.samples if table != preset.image]
     only_common = options.columns == "intersection"
     return _same_table_number_type(
         [
-            sample.schema(prefix_of(table), preset, compartments, only_common=only_common)
+            sample.schema(looked.prefix_of(table), preset, compartments, only_common=only_common)
             for table, sample in looked.samples.items()
         ]
     )

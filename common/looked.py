@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,12 +17,27 @@ from pycytominer_transform.common.reporting import logger
 
 @dataclass
 class Looked:
-    """What looking at all datasets gave."""
+    """What looking at all datasets gave.
+
+    Attributes
+    ----------
+    parts : list of list of FoundSource
+        The sources of each part.
+    samples : dict
+        By table, its columns and what a sample of their values shows.
+    skipped : list of str
+        For each dataset that was skipped, why.
+    datasets : list of str
+        The names of the others.
+    prefix_of : callable
+        Gives what the columns of a table begin with; nothing where they keep the names they have.
+    """
 
     parts: list[list[FoundSource]] = field(default_factory=list)
     samples: dict[str, TableSample | NpzSample] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
+    prefix_of: Callable[[str], str] = lambda _: ""
 
     def sample(self, table: str) -> TableSample:
         """Give the sample of a table, an empty one where nothing of it has been seen."""

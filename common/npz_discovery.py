@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pycytominer_transform.common import npz_layout
@@ -16,22 +16,13 @@ from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder
 
 
-def look_at_npz(
-    root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
-) -> tuple[Looked, Callable[[str], str]]:
+def look_at_npz(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the `.npz` files of a source.
-
-    Returns
-    -------
-    Looked
-        The parts, each with its sources, and samples of the tables' columns.
-    callable
-        Gives the prefix of a table's columns by the table's name.
 
     Raises
     ------
     DataError
-        There are no such files, or a dataset is bad and none may be skipped.
+        There are none, or a dataset is bad and none may be skipped.
     """
     table = preset.compartments[0]
     if any(name != table for name in options.compartments):
@@ -55,4 +46,4 @@ def look_at_npz(
             looked.parts[-1].append(found)
             looked.datasets.append(found.dataset)
             filled += found.bytes
-    return looked, lambda _: ""
+    return looked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pycytominer_transform.common import sqlite_layout
@@ -18,22 +18,13 @@ from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder, resolve
 
 
-def look_at_sqlite(
-    root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions
-) -> tuple[Looked, Callable[[str], str]]:
+def look_at_sqlite(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the SQLite files of a source.
-
-    Returns
-    -------
-    Looked
-        The parts, each with its sources, and samples of the tables' columns.
-    callable
-        Gives the prefix of a table's columns by the table's name.
 
     Raises
     ------
     DataError
-        There are no such files, or a dataset is bad and none may be skipped.
+        There are none, or a dataset is bad and none may be skipped.
     """
     compartments = options.compartments or preset.compartments
     files = find_sqlite_files(root, tree)
@@ -72,4 +63,5 @@ def look_at_sqlite(
             )
             looked.datasets.append(relative)
     name_of = {source.table: source.sqlite_table for part in reversed(looked.parts) for source in part}
-    return looked, lambda table: sqlite_layout.prefix_of(name_of.get(table, ""), table, preset)
+    looked.prefix_of = lambda table: sqlite_layout.prefix_of(name_of.get(table, ""), table, preset)
+    return looked
