@@ -75,6 +75,13 @@ class PartReader:
         self._max_inflate = max_inflate
         self._csv_readers: dict[str, CsvReader] = {}
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+        # The same for every file, and there may be thousands.
+        self._own_columns = {schema.table: manifest.own_columns(schema) for schema in manifest.tables}
+        images = [
+            column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns
+        ]
+        paths = {column.name: held_as(column, images) for column in manifest.path_columns}
+        self._held = {name: own for name, own in paths.items() if own is not None}
         if manifest.preset.format == "csv":
             self._csv_readers = {
                 schema.table: CsvReader(
@@ -145,10 +152,8 @@ class PartReader:
         self._check_unchanged(path, shown, source)
         disagreements = Disagreements()
         if source.table == self._manifest.preset.image:
-            paths = {column.name: held_as(column, schema.columns) for column in self._manifest.path_columns}
-            held = {name: own for name, own in paths.items() if own is not None}
-            table = merged_with_path(table, held, source.path_values, source.dataset, disagreements)
-        return _ReadSource(self._with_own_columns(table, source, schema), bad, disagreements)
+            table = merged_with_path(table, self._held, source.path_values, source.dataset, disagreements)
+        return _ReadSource(self._with_own_columns(table, source), bad, disagreements)
 
     @staticmethod
     def _check_unchanged(path: Path, shown: str, source: Source) -> None:
@@ -159,13 +164,13 @@ class PartReader:
                 " (a copy keeps its time with cp -p or rsync -t)"
             )
 
-    def _with_own_columns(self, table: pa.Table, source: Source, schema: TableSchema) -> pa.Table:
+    def _with_own_columns(self, table: pa.Table, source: Source) -> pa.Table:
         import pyarrow as pa
 
         columns = table.columns
         values = typed_path_values(source.path_values, self._manifest.path_columns)
         values |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
-        for column in self._manifest.own_columns(schema):
+        for column in self._own_columns[source.table]:
             value, kind = values.get(column.name), arrow_type(column.type)
             array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows).cast(kind)
             columns.append(pa.chunked_array([array]))

@@ -15,6 +15,7 @@ from pycytominer_transform.common.manifest import Column, PathValues
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.path_expression import NONE, column_of
 from pycytominer_transform.common.preset import Preset
+from pycytominer_transform.common.provenance import added_counts
 from pycytominer_transform.common.reporting import count, logger
 
 if TYPE_CHECKING:
@@ -127,9 +128,8 @@ class Disagreements:
 
     def add(self, other: Disagreements) -> None:
         """Add those of another source."""
-        for column, number in other.counts.items():
-            self.counts[column] = self.counts.get(column, 0) + number
-            self.examples.setdefault(column, other.examples[column])
+        self.counts = added_counts(self.counts, other.counts)
+        self.examples = other.examples | self.examples
 
 
 def merged_with_path(
