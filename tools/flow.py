@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
-from pycytominer_transform.common.dask_cluster import DaskCluster, read_dask_cluster
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
+from pycytominer_transform.common.running import (
+    RunningOptions,
+    add_running_options,
+    running_words,
+    workers_and_threads,
+)
 from pycytominer_transform.tools import discover as discovering
 from pycytominer_transform.tools import extract as extracting
 from pycytominer_transform.tools import join as joining
@@ -30,7 +35,6 @@ from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
-    from pycytominer_transform.common.task_runners import RunnerKind
     from pycytominer_transform.common.work_dir import WorkDir
 
 TOOL = "pct-flow"
@@ -38,37 +42,19 @@ _IN_FLIGHT_PER_WORKER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowOptions:
+class FlowOptions(RunningOptions):
     """How `pct-flow` runs the stages.
 
     Attributes
     ----------
     discover, extract, join, write
         The options of the stages.
-    runner : {'concurrent', 'dask', 'sequential'}
-        Threads of this process, Dask workers, or one part after the other.
-    workers : int
-        Parts to work on at once; 0 for as many as there are processors to use.
-    dask_scheduler : str
-        Address of a running scheduler; empty for a local cluster of `workers` processes.
-    dask_cluster : DaskCluster, optional
-        Batch jobs to submit as Dask workers instead.
-    work_dir : str
-        Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
-    keep_work : bool
-        Keep the work dir although all went well.
     """
 
     discover: DiscoverOptions = field(default_factory=DiscoverOptions)
     extract: extracting.ExtractOptions = field(default_factory=extracting.ExtractOptions)
     join: joining.JoinOptions = field(default_factory=joining.JoinOptions)
     write: writing.WriteOptions = field(default_factory=writing.WriteOptions)
-    runner: RunnerKind = "concurrent"
-    workers: int = 0
-    dask_scheduler: str = ""
-    dask_cluster: DaskCluster | None = None
-    work_dir: str = ""
-    keep_work: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,23 +252,12 @@ class _Stages:
 
 def _resolved(options: FlowOptions) -> FlowOptions:
     """Fill in the number of workers, and share the threads out among them."""
-    from pycytominer_transform.common.resources import usable_threads
-
-    if options.dask_scheduler and options.runner != "dask":
-        raise UsageError("--dask-scheduler goes with --runner dask")
-    if options.dask_cluster:
-        if options.runner != "dask" or options.dask_scheduler or options.workers:
-            raise UsageError("--dask-cluster goes with --runner dask, without --dask-scheduler and --workers")
-        options = replace(options, workers=options.dask_cluster.workers)
-    # On a cluster each worker has a processor of its own, whatever this machine has.
-    threads = options.dask_cluster.workers if options.dask_cluster else usable_threads()
-    workers = 1 if options.runner == "sequential" else options.workers or threads
-    each = options.extract.threads or max(1, threads // workers)
+    workers, each = workers_and_threads(options)
     return replace(
         options,
         workers=workers,
-        extract=replace(options.extract, threads=each),
-        join=replace(options.join, threads=options.join.threads or max(1, threads // workers)),
+        extract=replace(options.extract, threads=options.extract.threads or each),
+        join=replace(options.join, threads=options.join.threads or each),
     )
 
 
@@ -299,27 +274,7 @@ def build_parser() -> argparse.ArgumentParser:
     writing.add_write_options(parser)
     commandline.add_shard(parser)
     commandline.add_threads(parser)
-    group = parser.add_argument_group("running")
-    group.add_argument(
-        "--runner", choices=("concurrent", "dask", "sequential"), default="concurrent",
-        help="threads of this process, Dask workers, or one part after the other (%(default)s)",
-    )  # fmt: skip
-    group.add_argument(
-        "--workers", metavar="N", type=commandline.positive, default=0,
-        help="parts to work on at once (default: the processors this process may use)",
-    )  # fmt: skip
-    group.add_argument(
-        "--dask-scheduler", metavar="ADDRESS", default="", help="a running Dask scheduler, such as tcp://node7:8786"
-    )
-    group.add_argument(
-        "--dask-cluster", metavar="FILE", default="",
-        help="a TOML file that says which batch jobs to submit as Dask workers, such as Slurm's",
-    )  # fmt: skip
-    group.add_argument(
-        "--work-dir", metavar="DIR", default="",
-        help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
-    )  # fmt: skip
-    group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
+    add_running_options(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -337,12 +292,7 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
         ),
         join=joining.join_options(args),
         write=writing.write_options(args),
-        runner=args.runner,
-        workers=args.workers,
-        dask_scheduler=args.dask_scheduler,
-        dask_cluster=read_dask_cluster(args.dask_cluster) if args.dask_cluster else None,
-        work_dir=args.work_dir,
-        keep_work=args.keep_work,
+        **running_words(args),
     )
 
 

@@ -1,0 +1,101 @@
+"""How a flow runs its parts: on which runner, how many at once, from which work dir."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pycytominer_transform.common import commandline
+from pycytominer_transform.common.dask_cluster import DaskCluster, read_dask_cluster
+from pycytominer_transform.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.task_runners import RunnerKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions:
+    """How `pct-flow` runs the stages, whatever their own options are.
+
+    Attributes
+    ----------
+    runner : {'concurrent', 'dask', 'sequential'}
+        Threads of this process, Dask workers, or one part after the other.
+    workers : int
+        Parts to work on at once; 0 for as many as there are processors to use.
+    dask_scheduler : str
+        Address of a running scheduler; empty for a local cluster of `workers` processes.
+    dask_cluster : DaskCluster, optional
+        Batch jobs to submit as Dask workers instead.
+    work_dir : str
+        Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
+    keep_work : bool
+        Keep the work dir although all went well.
+    """
+
+    runner: RunnerKind = "concurrent"
+    workers: int = 0
+    dask_scheduler: str = ""
+    dask_cluster: DaskCluster | None = None
+    work_dir: str = ""
+    keep_work: bool = False
+
+
+def workers_and_threads(options: RunningOptions) -> tuple[int, int]:
+    """Give how many parts to work on at once, and how many threads each of them may have.
+
+    Raises
+    ------
+    UsageError
+        The options do not go together.
+    """
+    from pycytominer_transform.common.resources import usable_threads
+
+    if options.dask_scheduler and options.runner != "dask":
+        raise UsageError("--dask-scheduler goes with --runner dask")
+    if options.dask_cluster:
+        if options.runner != "dask" or options.dask_scheduler or options.workers:
+            raise UsageError("--dask-cluster goes with --runner dask, without --dask-scheduler and --workers")
+        # On a cluster each worker has a processor of its own, whatever this machine has.
+        return options.dask_cluster.workers, 1
+    threads = usable_threads()
+    workers = 1 if options.runner == "sequential" else options.workers or threads
+    return workers, max(1, threads // workers)
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how the parts run."""
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--runner", choices=("concurrent", "dask", "sequential"), default="concurrent",
+        help="threads of this process, Dask workers, or one part after the other (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--workers", metavar="N", type=commandline.positive, default=0,
+        help="parts to work on at once (default: the processors this process may use)",
+    )  # fmt: skip
+    group.add_argument(
+        "--dask-scheduler", metavar="ADDRESS", default="", help="a running Dask scheduler, such as tcp://node7:8786"
+    )
+    group.add_argument(
+        "--dask-cluster", metavar="FILE", default="",
+        help="a TOML file that says which batch jobs to submit as Dask workers, such as Slurm's",
+    )  # fmt: skip
+    group.add_argument(
+        "--work-dir", metavar="DIR", default="",
+        help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
+    )  # fmt: skip
+    group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
+
+
+def running_words(args: argparse.Namespace) -> dict[str, Any]:
+    """Give the attributes of `RunningOptions` that the parsed words ask for."""
+    return {
+        "runner": args.runner,
+        "workers": args.workers,
+        "dask_scheduler": args.dask_scheduler,
+        "dask_cluster": read_dask_cluster(args.dask_cluster) if args.dask_cluster else None,
+        "work_dir": args.work_dir,
+        "keep_work": args.keep_work,
+    }
