@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_DONE = 0
 EXIT_DATA = 1
 EXIT_USAGE = 2
@@ -9,6 +11,16 @@ EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
 EXIT_TERMINATED = 143
+
+# What a store, a network or a busy machine says of a fault that may be gone in a moment.
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "EINTR", "EIO",
+        "ENETDOWN", "ENETRESET", "ENETUNREACH", "ENOTCONN", "EREMOTEIO", "ESHUTDOWN", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
 
 
 class PctError(Exception):
@@ -18,9 +30,12 @@ class PctError(Exception):
     ----------
     exit_code : int
         What a command-line tool exits with when this reaches its end.
+    is_passing : bool
+        The fault may be gone in a moment, so that trying again makes sense.
     """
 
     exit_code = EXIT_DATA
+    is_passing = False
 
 
 class UsageError(PctError, ValueError):
@@ -61,12 +76,27 @@ class StorageError(PctError, OSError):
     """A disk or a mount refused: full, unreadable, unwritable."""
 
 
+class PassingStorageError(StorageError):
+    """A disk, a mount, a store or a network refused for a reason that may pass: a timeout, a lost connection."""
+
+    is_passing = True
+
+
 class FailedPartsError(PctError, RuntimeError):
     """Some parts of a flow failed; the others' work is kept."""
 
 
 class TerminatedError(BaseException):
     """SIGTERM arrived; derives from BaseException so that only clean-up code sees it."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Say whether a fault may be gone in a moment, so that the same work may succeed when it is tried again."""
+    if isinstance(error, PctError):
+        return error.is_passing
+    return isinstance(error, OSError) and (
+        error.errno in _PASSING or (isinstance(error, (ConnectionError, TimeoutError)) and error.errno is None)
+    )
 
 
 def describe_os_error(error: OSError, doing: str) -> StorageError:
@@ -80,4 +110,4 @@ def describe_os_error(error: OSError, doing: str) -> StorageError:
         What was being done to what, such as ``"read /plate/Cells.csv"``.
     """
     reason = error.strerror or str(error) or type(error).__name__
-    return StorageError(f"cannot {doing}: {reason}")
+    return (PassingStorageError if is_passing(error) else StorageError)(f"cannot {doing}: {reason}")
