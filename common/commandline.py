@@ -22,6 +22,7 @@ from pycytominer_transform.common.column_types import TYPES
 from pycytominer_transform.common.reporting import logger, set_up_reporting, shown
 from pycytominer_transform.common.version import tool_version
 
+SOURCE_HELP = "a folder of measurement files, or an SQLite file; or such in s3://, gs:// or az://"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 

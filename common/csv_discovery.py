@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pycytominer_transform.common import csv_layout
 from pycytominer_transform.common.discover_options import DiscoverOptions
@@ -11,13 +10,14 @@ from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.looked import Looked, bad_dataset, tables_there
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.other_tables import csv_object_tables, other_tables_hint, say_passed_over
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder
 
 
-def look_at_csv(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
+def look_at_csv(root: Place, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the CSV files of a source.
 
     Raises

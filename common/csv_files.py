@@ -8,10 +8,10 @@ import io
 import os
 import zlib
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.reporting import size as shown_size
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def csv_stem(name: str) -> str | None:
     return None
 
 
-def is_packed(path: Path) -> bool:
+def is_packed(path: Place) -> bool:
     """Say whether a file is a gzipped one, by its name."""
     return path.suffix.lower() == PACKED
 
@@ -110,9 +110,10 @@ def _has_hexadecimal(block: bytes) -> bool:
 class _Inflated(io.RawIOBase):
     """The bytes in a gzip file, no more of them than are allowed."""
 
-    def __init__(self, path: Path, shown: str, most: int, checks: ByteChecks | None) -> None:
+    def __init__(self, path: Place, shown: str, most: int, checks: ByteChecks | None) -> None:
         super().__init__()
-        self._file = gzip.GzipFile(path, "rb")
+        self._packed = path.open("rb")
+        self._file = gzip.GzipFile(fileobj=self._packed, mode="rb")
         self._shown = shown
         self._most = most
         self._checks = checks
@@ -149,11 +150,37 @@ class _Inflated(io.RawIOBase):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._packed.close()
+        super().close()
+
+
+class _Seen(io.RawIOBase):
+    """The bytes of a plain file, shown to the checks as they are read."""
+
+    def __init__(self, path: Place, checks: ByteChecks) -> None:
+        super().__init__()
+        self._file = path.open("rb", buffering=0)
+        self._checks = checks
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read the next bytes into a buffer."""
+        found = self._file.read(len(memoryview(buffer)))
+        memoryview(buffer)[: len(found)] = found
+        self._checks.see(found)
+        return len(found)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
         super().close()
 
 
 def open_csv(
-    path: Path, shown: str, *, max_inflate: int = DEFAULT_MAX_INFLATE, checks: ByteChecks | None = None
+    path: Place, shown: str, *, max_inflate: int = DEFAULT_MAX_INFLATE, checks: ByteChecks | None = None
 ) -> BinaryIO:
     """Open a CSV file for reading, inflated where it is gzipped.
 
@@ -162,7 +189,7 @@ def open_csv(
     max_inflate : int
         Bytes that a gzipped file may inflate to.
     checks : ByteChecks, optional
-        Shown all bytes of a gzipped file as they are read.
+        Shown all bytes as they are read.
 
     Raises
     ------
@@ -172,13 +199,13 @@ def open_csv(
         It cannot be opened.
     """
     if not is_packed(path):
-        return path.open("rb")
+        return path.open("rb") if checks is None else io.BufferedReader(_Seen(path, checks), _BUFFER_BYTES)
     if not path.stat().st_size:
         raise DataError(f"{shown}: the gzip file is cut off: it is empty")
     return io.BufferedReader(_Inflated(path, shown, max_inflate, checks), _BUFFER_BYTES)
 
 
-def check_inflated_size(path: Path, shown: str, max_inflate: int) -> None:
+def check_inflated_size(path: Place, shown: str, max_inflate: int) -> None:
     """Inflate a gzipped file that could be a bomb and keep nothing of it, so that no bomb fills the memory.
 
     Raises
@@ -194,7 +221,7 @@ def check_inflated_size(path: Path, shown: str, max_inflate: int) -> None:
                 pass
 
 
-def inflated_size(path: Path, size: int) -> int:
+def inflated_size(path: Place, size: int) -> int:
     """Estimate the bytes in a file: its size, or what a gzip file's last bytes say of itself (RFC 1952, ISIZE)."""
     if not is_packed(path) or size < 18:
         return size

@@ -9,11 +9,11 @@ import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from pycytominer_transform.common.csv_files import LINE_ENDS, cut_off, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.naming import listed
+from pycytominer_transform.common.place import Place
 
 FIRST_BYTES = 1 << 16
 _MOST_BYTES = 1 << 26
@@ -47,7 +47,7 @@ class CsvHead:
 
 
 def read_head(
-    path: Path,
+    path: Place,
     shown: str,
     *,
     size: int = FIRST_BYTES,
@@ -59,7 +59,7 @@ def read_head(
 
     Parameters
     ----------
-    path : Path
+    path : Place
         The file.
     shown : str
         How messages call it.

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pycytominer_transform.common.csv_combined import CombinedTable
 from pycytominer_transform.common.csv_files import csv_stem, inflated_size, open_csv
@@ -15,6 +15,7 @@ from pycytominer_transform.common.csv_head import FIRST_BYTES, CsvHead, read_hea
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
 
@@ -64,7 +65,7 @@ def has_compartments(dataset: CsvDataset, preset: Preset) -> bool:
     return any(table != preset.image for table in dataset.files)
 
 
-def lacks_compartments(root: Path, dataset: CsvDataset, preset: Preset, tables: Sequence[str]) -> bool:
+def lacks_compartments(root: Place, dataset: CsvDataset, preset: Preset, tables: Sequence[str]) -> bool:
     """Say whether a folder with but an image table counts objects there, so that their tables must have been lost.
 
     Raises
@@ -83,7 +84,7 @@ def lacks_compartments(root: Path, dataset: CsvDataset, preset: Preset, tables: 
     return any(_objects_counted(root, dataset, preset, heads, table) for table in tables if table != preset.image)
 
 
-def only_labelled(root: Path, datasets: Sequence[CsvDataset], preset: Preset) -> None:
+def only_labelled(root: Place, datasets: Sequence[CsvDataset], preset: Preset) -> None:
     """Take from the datasets of combined files the tables that stand above none of their columns.
 
     A file that cannot be read is left as it is, so that it is reported when it is looked at.
@@ -103,13 +104,13 @@ def combined_table(table: str, preset: Preset) -> CombinedTable | None:
     return CombinedTable(table, preset.image, preset.object_number_of(table_prefix(table)))
 
 
-def _combined_head(root: Path, dataset: CsvDataset, table: str, preset: Preset) -> CsvHead:
+def _combined_head(root: Place, dataset: CsvDataset, table: str, preset: Preset) -> CsvHead:
     known = [table_prefix(name) for name in (preset.image, *preset.compartments)]
     path = root / dataset.files[table]
     return read_head(path, dataset.shown(table), known=known, header_rows=preset.header_rows)
 
 
-def find_single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> tuple[list[CsvDataset], list[str]]:
+def find_single_tables(root: Place, folders: Sequence[Folder], preset: Preset) -> tuple[list[CsvDataset], list[str]]:
     """Find the files of a preset whose files have one table each: those whose header has its signs.
 
     Returns
@@ -133,7 +134,7 @@ def find_single_tables(root: Path, folders: Sequence[Folder], preset: Preset) ->
     return datasets, others
 
 
-def any_single_table(root: Path, folders: Sequence[Folder], preset: Preset) -> bool:
+def any_single_table(root: Place, folders: Sequence[Folder], preset: Preset) -> bool:
     """Say whether there is a file whose header has the signs of a preset."""
     for dataset in _single_tables(root, folders, preset):
         try:
@@ -144,7 +145,7 @@ def any_single_table(root: Path, folders: Sequence[Folder], preset: Preset) -> b
     return False
 
 
-def _single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> list[CsvDataset]:
+def _single_tables(root: Place, folders: Sequence[Folder], preset: Preset) -> list[CsvDataset]:
     table = preset.compartments[0]
     if not root.is_dir():
         return [CsvDataset(checked_name(root.name), {table: "."})] if csv_stem(root.name) is not None else []
@@ -152,20 +153,20 @@ def _single_tables(root: Path, folders: Sequence[Folder], preset: Preset) -> lis
     return [CsvDataset(name, {table: name}) for name in sorted(map(checked_name, names))]
 
 
-def _has_signs(root: Path, dataset: CsvDataset, preset: Preset) -> bool:
+def _has_signs(root: Place, dataset: CsvDataset, preset: Preset) -> bool:
     table = preset.compartments[0]
     head = read_head(root / dataset.files[table], dataset.shown(table), known=_keys(table, preset), must_end=False)
     return all(sign.is_among(dict.fromkeys(head.header, "text")) for sign in preset.signs)
 
 
 def read_csv_dataset(
-    root: Path, dataset: CsvDataset, preset: Preset, tables: Sequence[str], sample: Callable[[str], TableSample]
+    root: Place, dataset: CsvDataset, preset: Preset, tables: Sequence[str], sample: Callable[[str], TableSample]
 ) -> list[FoundSource]:
     """Look at the files of one dataset: their headers, their first rows, their fingerprints.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The source.
     tables : sequence of str
         The tables that every dataset must have.
@@ -205,7 +206,7 @@ def read_csv_dataset(
     return found
 
 
-def _head_of(root: Path, dataset: CsvDataset, table: str, preset: Preset) -> tuple[CsvHead, bool]:
+def _head_of(root: Place, dataset: CsvDataset, table: str, preset: Preset) -> tuple[CsvHead, bool]:
     """Give the beginning of a table, and whether its file has rows."""
     if (combined := combined_table(table, preset)) is not None:
         whole = _combined_head(root, dataset, table, preset)
@@ -227,7 +228,7 @@ def prefix_of(datasets: Sequence[CsvDataset], table: str, preset: Preset) -> str
     return table_prefix(table)
 
 
-def part_bytes(root: Path, source: FoundSource) -> int:
+def part_bytes(root: Place, source: FoundSource) -> int:
     """Give the bytes that a source counts with when parts are cut: inflated, since that is what memory holds."""
     return inflated_size(root / source.path, source.bytes)
 
@@ -249,7 +250,7 @@ def _check_keys(head: CsvHead, table: str, preset: Preset, dataset: CsvDataset) 
         )
 
 
-def _check_emptiness(root: Path, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str) -> None:
+def _check_emptiness(root: Place, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str) -> None:
     """Tell a compartment without objects, which is no fault, from one whose rows were lost."""
     if heads[table].has_rows:
         return
@@ -267,7 +268,7 @@ def _check_emptiness(root: Path, dataset: CsvDataset, preset: Preset, heads: dic
 
 
 def _objects_counted(
-    root: Path, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str
+    root: Place, dataset: CsvDataset, preset: Preset, heads: dict[str, CsvHead], table: str
 ) -> float | None:
     """Sum what the image table says of a compartment's number of objects; None where it does not say."""
     header = heads[preset.image].header if preset.image in heads else ()

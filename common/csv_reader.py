@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pycytominer_transform.common.arrays import empty_table
+from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import (
     FALSE_WORDS,
@@ -29,19 +29,22 @@ from pycytominer_transform.common.csv_files import (
 )
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
+from pycytominer_transform.common.place import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 1 << 24
 _HEADER_BYTES = 1 << 20
+_MOST_HELD = 1 << 26
+"""Bytes of an object's text to hold at once; larger ones are parsed as they come."""
 
 
 @dataclass
 class _CsvFile:
     """One file as the parser needs to know it: what is between its fields, and what its values may hold."""
 
-    path: Path
+    path: Place
     shown: str
     max_inflate: int
     delimiter: str = ","
@@ -92,12 +95,12 @@ class CsvReader:
         self._convert = self._options(self._types | as_text)
         self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
 
-    def read(self, path: Path, shown: str, bad: BadValues) -> pa.Table:
+    def read(self, path: Place, shown: str, bad: BadValues) -> pa.Table:
         """Read one file.
 
         Parameters
         ----------
-        path : Path
+        path : Place
             The file.
         shown : str
             How messages call it.
@@ -120,7 +123,7 @@ class CsvReader:
 
         file = _CsvFile(path, shown, self._max_inflate)
         try:
-            table = self._read_packed(file) if is_packed(path) else self._read_plain(file)
+            table = self._read_once(file) if is_packed(path) or _is_far_and_large(path) else self._read_plain(file)
             if table is None:
                 return self._empty
             if file.hexadecimal:
@@ -174,8 +177,11 @@ class CsvReader:
 
     def _read_plain(self, file: _CsvFile) -> pa.Table | None:
         """Read a plain file; None where there is nothing in it."""
+        import pyarrow as pa
+
         checks = ByteChecks(file.shown)
-        with file.path.open("rb", buffering=0) as stream:
+        held = file.path.read_bytes() if isinstance(file.path, CloudPlace) else None
+        with file.path.open("rb", buffering=0) if held is None else io.BytesIO(held) as stream:
             block = stream.read(_BLOCK_BYTES)
             first = block[:_HEADER_BYTES]
             while block:
@@ -186,10 +192,10 @@ class CsvReader:
         checks.check_end()
         file.newlines, file.hexadecimal = checks.quotes, checks.hexadecimal
         self._look_at_header(file, first)
-        return self._parse(file.path, file, self._convert)
+        return self._parse(file.path if held is None else pa.BufferReader(held), file, self._convert)
 
-    def _read_packed(self, file: _CsvFile) -> pa.Table | None:
-        """Read a gzipped file in one pass, checked while it is parsed; None where there is nothing in it."""
+    def _read_once(self, file: _CsvFile) -> pa.Table | None:
+        """Read a file in one pass, checked while it is parsed; None where there is nothing in it."""
         checks = ByteChecks(file.shown)
         check_inflated_size(file.path, file.shown, self._max_inflate)
         with file.open(checks) as stream:
@@ -211,7 +217,9 @@ class CsvReader:
         file.delimiter = delimiter_of(first, labels)
         file.columns = self._combined.columns(first, file.delimiter)
 
-    def _parse(self, source: Path | BinaryIO, file: _CsvFile, convert: pa.csv.ConvertOptions) -> pa.Table:
+    def _parse(
+        self, source: Place | BinaryIO | pa.NativeFile, file: _CsvFile, convert: pa.csv.ConvertOptions
+    ) -> pa.Table:
         # Files are read many at a time, each by one thread: that costs less than many threads on each.
         return self._csv.read_csv(
             source,
@@ -244,6 +252,10 @@ class CsvReader:
                 array = self._converted(array, column, shown, bad)
             columns.append(array)
         return pa.table(columns, names=texts.column_names)
+
+
+def _is_far_and_large(path: Place) -> bool:
+    return isinstance(path, CloudPlace) and path.stat().st_size > _MOST_HELD
 
 
 def _metadata_numbers(array: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -> pa.ChunkedArray | pa.Array:

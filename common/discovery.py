@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
+from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.csv_discovery import look_at_csv
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, UsageError
@@ -15,15 +14,19 @@ from pycytominer_transform.common.manifest import Manifest, PathValues, Source, 
 from pycytominer_transform.common.naming import TABLE_NUMBER
 from pycytominer_transform.common.npz_discovery import look_at_npz
 from pycytominer_transform.common.path_metadata import path_columns, path_values
+from pycytominer_transform.common.place import place_of
 from pycytominer_transform.common.preset import Preset, load_preset
 from pycytominer_transform.common.recognition import recognise
 from pycytominer_transform.common.relations import anchor_of
 from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.sqlite_discovery import look_at_sqlite
+from pycytominer_transform.common.storage_options import StorageOptions
 from pycytominer_transform.common.tree import Folder, checked_name, walk
 
 
-def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, list[str]]:
+def discover_manifest(
+    source: str, options: DiscoverOptions, storage: StorageOptions | None = None
+) -> tuple[Manifest, list[str]]:
     """Look at a source and describe it.
 
     Returns
@@ -36,7 +39,8 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     Raises
     ------
     UsageError
-        `source` is empty, no compartment was asked for but the image table, or the anchor is none of the compartments.
+        `source` is empty or a URI of an unknown kind, no compartment was asked for but the image table, or the anchor
+        is none of the compartments.
     SourceNotFoundError
         There is nothing at `source`.
     DataError
@@ -44,13 +48,16 @@ def discover_manifest(source: str, options: DiscoverOptions) -> tuple[Manifest, 
     """
     if not source:
         raise UsageError("the source is an empty text; name a folder or a file ('.' is the current folder)")
-    root = Path(checked_name(os.path.abspath(source)))
+    storage = storage or StorageOptions()
+    preset = load_preset(options.preset) if options.preset else None
+    root = place_of(checked_name(source), storage.with_preset(preset) if preset else storage)
     if not root.exists():
-        raise SourceNotFoundError(f"{source}: no such file or folder")
+        what = "object with this name or beginning" if isinstance(root, CloudPlace) else "file or folder"
+        raise SourceNotFoundError(f"{source}: no such {what}")
     if not root.is_dir() and not root.is_file():
         raise DataError(f"{source}: is neither a folder nor a regular file")
     tree = walk(root) if root.is_dir() else [Folder(".", ())]
-    preset = load_preset(options.preset) if options.preset else recognise(root, tree, options.compartments)
+    preset = preset or recognise(root, tree, options.compartments)
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
     options = _without_image(options, preset)
     look = {"csv": look_at_csv, "sqlite": look_at_sqlite, "npz": look_at_npz}[preset.format]

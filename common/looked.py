@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pycytominer_transform.common.discover_options import DiscoverOptions
-from pycytominer_transform.common.errors import BadDatasetError, DataError, StorageError
+from pycytominer_transform.common.errors import BadDatasetError, DataError, PassingStorageError, StorageError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.npz_layout import NpzSample
@@ -71,6 +71,8 @@ def bad_dataset(looked: Looked, options: DiscoverOptions, datasets: int) -> Iter
     """Look at one dataset: a bad one is skipped and noted, or ends the run."""
     try:
         yield
+    except PassingStorageError:
+        raise  # The next dataset would fail alike.
     except (DataError, StorageError) as error:
         if options.on_bad_dataset == "skip":
             logger.warning("skipped: %s", error)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common.arrays import table_from_rows
+from pycytominer_transform.common.cloud_uri import is_cloud
 from pycytominer_transform.common.column_types import TYPES, ColumnType
 from pycytominer_transform.common.errors import DataError, UsageError
 from pycytominer_transform.common.manifest_checks import check_source, check_types
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.preset import Preset, preset_from_keys
-from pycytominer_transform.common.tree import resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -196,9 +196,11 @@ class Manifest:
         return by_part
 
     def files(self) -> list[Path]:
-        """List the files of the source, each once."""
+        """List the files of the source on this machine, each once; none where it lies in a cloud store."""
+        if is_cloud(self.source):
+            return []
         names = sorted({source.path for source in self.sources})
-        return [resolve(Path(self.source), name) for name in names]
+        return [Path(self.source, name) for name in names]
 
     def only_parts(self, parts: Sequence[int]) -> Manifest:
         """Keep only some parts."""

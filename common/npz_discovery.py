@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pycytominer_transform.common import npz_layout
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.looked import Looked, bad_dataset
 from pycytominer_transform.common.npz_file import SUFFIX
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import progress
 from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder
 
 
-def look_at_npz(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
+def look_at_npz(root: Place, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the `.npz` files of a source.
 
     Raises

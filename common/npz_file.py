@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from pycytominer_transform.common.errors import DataError, describe_os_error
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.reporting import size as shown_size
 
 SUFFIX = ".npz"
@@ -183,7 +184,7 @@ class NpzFile:
 
 
 @contextmanager
-def open_npz(path: Path, shown: str, *, max_inflate: int = 0) -> Iterator[NpzFile]:
+def open_npz(path: Place, shown: str, *, max_inflate: int = 0) -> Iterator[NpzFile]:
     """Open an `.npz` file.
 
     Parameters
@@ -199,7 +200,7 @@ def open_npz(path: Path, shown: str, *, max_inflate: int = 0) -> Iterator[NpzFil
         It cannot be opened.
     """
     try:
-        with path.open("rb") as file, _archive(file.read(4), path, shown) as archive:
+        with path.open("rb") as file, _archive(file, shown) as archive:
             npz = NpzFile(shown, archive, _members(archive, shown))
             if max_inflate and npz.inflated > max_inflate:
                 figures = f"{shown_size(npz.inflated)} ({npz.inflated} bytes), more than the {max_inflate} allowed"
@@ -211,10 +212,12 @@ def open_npz(path: Path, shown: str, *, max_inflate: int = 0) -> Iterator[NpzFil
         raise describe_os_error(error, f"read {path}") from error
 
 
-def _archive(first: bytes, path: Path, shown: str) -> zipfile.ZipFile:
+def _archive(file: BinaryIO, shown: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(file)
     except _FAULTS as error:
+        file.seek(0)
+        first = file.read(4)
         what = "is cut off or damaged" if first[:2] == b"PK" else "is empty" if not first else "is not an .npz file"
         raise DataError(f"{shown}: {what}") from error
 

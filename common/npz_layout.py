@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pycytominer_transform.common.column_types import ColumnType
 from pycytominer_transform.common.errors import DataError, StorageError
@@ -14,6 +13,7 @@ from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.npz_file import SUFFIX, open_npz
 from pycytominer_transform.common.npz_metadata import Value
 from pycytominer_transform.common.npz_reader import LOCATIONS, NpzContent, look_into
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint, resolve
 
@@ -81,7 +81,7 @@ class NpzSample:
         return f"{len(partial)} columns are not in all of {self.files} files and null there: {listed(partial, 20)}"
 
 
-def find_npz_files(root: Path, tree: Sequence[Folder]) -> list[str]:
+def find_npz_files(root: Place, tree: Sequence[Folder]) -> list[str]:
     """List the `.npz` files of a source, relative to it; ``.`` where it is one itself."""
     if not root.is_dir():
         return ["."] if root.suffix.lower() == SUFFIX else []
@@ -89,7 +89,7 @@ def find_npz_files(root: Path, tree: Sequence[Folder]) -> list[str]:
     return sorted(map(checked_name, names))
 
 
-def any_fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
+def any_fits(root: Place, tree: Sequence[Folder], preset: Preset) -> bool:
     """Say whether a source has a file with the arrays that a preset's files are recognised by."""
     for relative in find_npz_files(root, tree):
         try:
@@ -102,7 +102,7 @@ def any_fits(root: Path, tree: Sequence[Folder], preset: Preset) -> bool:
     return False
 
 
-def read_npz_source(root: Path, relative: str, table: str, sample: NpzSample) -> FoundSource:
+def read_npz_source(root: Place, relative: str, table: str, sample: NpzSample) -> FoundSource:
     """Look into one file.
 
     Raises

@@ -10,7 +10,6 @@ import array
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import constant
@@ -20,6 +19,7 @@ from pycytominer_transform.common.errors import DataError, SourceChangedError
 from pycytominer_transform.common.manifest import Source, TableSchema
 from pycytominer_transform.common.npz_file import NpyHeader, NpzFile, open_npz
 from pycytominer_transform.common.npz_metadata import Value, read_metadata
+from pycytominer_transform.common.place import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +93,7 @@ def look_into(npz: NpzFile, name: str) -> NpzContent:
 
 
 def read_npz(
-    path: Path, shown: str, source: Source, schema: TableSchema, bad: BadValues, *, max_inflate: int
+    path: Place, shown: str, source: Source, schema: TableSchema, bad: BadValues, *, max_inflate: int
 ) -> pa.Table:
     """Read one file.
 

@@ -14,6 +14,7 @@ from pycytominer_transform.common.csv_files import csv_stem
 from pycytominer_transform.common.csv_head import read_head
 from pycytominer_transform.common.errors import DataError, StorageError
 from pycytominer_transform.common.naming import listed, table_prefix
+from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import logger
 from pycytominer_transform.common.sqlite_files import find_sqlite_files
@@ -23,7 +24,7 @@ _MOST_PLACES = 10
 """Folders or files to look at where a source holds no table that a preset knows."""
 
 
-def csv_object_tables(root: Path, folder: Folder, preset: Preset) -> dict[str, str]:
+def csv_object_tables(root: Place, folder: Folder, preset: Preset) -> dict[str, str]:
     """Find the CSV files of a folder whose headers number images and objects: lower-case stem to file name."""
     found = {}
     for name in sorted(folder.files):
@@ -62,7 +63,7 @@ def say_passed_over(found: Mapping[str, str], tables: Sequence[str], preset: Pre
         )  # fmt: skip
 
 
-def other_tables_hint(root: Path, tree: Sequence[Folder], presets: Iterable[Preset]) -> str:
+def other_tables_hint(root: Place, tree: Sequence[Folder], presets: Iterable[Preset]) -> str:
     """Say, for an error, which tables of objects a source has whose names no preset knows; empty if none."""
     for preset in presets:
         if preset.is_single_table or preset.format == "npz" or preset.header_rows > 1:
@@ -73,7 +74,7 @@ def other_tables_hint(root: Path, tree: Sequence[Folder], presets: Iterable[Pres
     return ""
 
 
-def _places(root: Path, tree: Sequence[Folder], preset: Preset) -> Iterator[dict[str, str]]:
+def _places(root: Place, tree: Sequence[Folder], preset: Preset) -> Iterator[dict[str, str]]:
     """Look at the folders or files one after the other, only as far as is asked for."""
     if preset.format == "csv":
         for folder in tree:
@@ -82,7 +83,7 @@ def _places(root: Path, tree: Sequence[Folder], preset: Preset) -> Iterator[dict
     else:
         for path in (resolve(root, file) for file in find_sqlite_files(root, tree)):
             if path.is_file():
-                yield sqlite_object_tables(path, path.name, preset)
+                yield sqlite_object_tables(local_path(path), path.name, preset)
 
 
 def _compartment_of(name: str, preset: Preset) -> str:

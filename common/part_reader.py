@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import constant, empty_table
+from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
@@ -19,8 +19,9 @@ from pycytominer_transform.common.manifest import Column, Manifest, Source, Tabl
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.path_metadata import Disagreements, merged_with_path, typed_path_values
+from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.sqlite_reader import read_sqlite
-from pycytominer_transform.common.tree import checked_name, fingerprint, resolve
+from pycytominer_transform.common.tree import fingerprint, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,8 +53,8 @@ class PartReader:
     ----------
     manifest : Manifest
         What there is to read.
-    place : str
-        Where the source lies now; empty where the manifest says.
+    place : Path or CloudPlace
+        Where the source lies now.
     on_bad_value : {'fail', 'null'}
         What to do with texts in number columns.
     threads : int
@@ -63,12 +64,12 @@ class PartReader:
     """
 
     def __init__(
-        self, manifest: Manifest, *, place: str, on_bad_value: OnBadValue, threads: int,
+        self, manifest: Manifest, *, place: Place, on_bad_value: OnBadValue, threads: int,
         max_inflate: int = DEFAULT_MAX_INFLATE,
     ) -> None:  # fmt: skip
         self._manifest = manifest
-        self._root = Path(checked_name(os.path.abspath(place or manifest.source)))
-        if not self._root.exists():
+        self._root = place
+        if isinstance(place, Path) and not place.exists():
             raise SourceNotFoundError(f"the source {self._root} is not there; --source says where it lies now")
         self._on_bad_value = on_bad_value
         self._threads = threads
@@ -139,7 +140,7 @@ class PartReader:
 
     def _read(self, source: Source) -> _ReadSource:
         bad = BadValues(self._on_bad_value)
-        path = resolve(self._root, source.path)
+        path = self._file(source)
         shown = source.path if source.path != "." else path.name
         self._check_unchanged(path, shown, source)
         schema = self._manifest.schema_of(source.table)
@@ -148,15 +149,21 @@ class PartReader:
         elif source.format == "npz":
             table = read_npz(path, shown, source, schema, bad, max_inflate=self._max_inflate)
         else:
-            table = read_sqlite(path, shown, source, schema, bad)
+            table = read_sqlite(local_path(path), shown, source, schema, bad)
         self._check_unchanged(path, shown, source)
         disagreements = Disagreements()
         if source.table == self._manifest.preset.image:
             table = merged_with_path(table, self._held, source.path_values, source.dataset, disagreements)
         return _ReadSource(self._with_own_columns(table, source), bad, disagreements)
 
+    def _file(self, source: Source) -> Place:
+        file = resolve(self._root, source.path)
+        return file.as_recorded(source.fingerprint) if isinstance(file, CloudPlace) else file
+
     @staticmethod
-    def _check_unchanged(path: Path, shown: str, source: Source) -> None:
+    def _check_unchanged(path: Place, shown: str, source: Source) -> None:
+        if isinstance(path, CloudPlace):
+            return  # Each request names the ETag.
         _, now = fingerprint(path)
         if now != source.fingerprint:
             raise SourceChangedError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.column_types import SampledColumn
@@ -14,6 +13,7 @@ from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Column, PathValues
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.path_expression import NONE, column_of
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.provenance import added_counts
 from pycytominer_transform.common.reporting import count, logger
@@ -25,12 +25,12 @@ _OPEN = frozenset({None, ""})
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
-def path_values(root: Path, datasets: Sequence[str], preset: Preset, expression: str) -> dict[str, PathValues]:
+def path_values(root: Place, datasets: Sequence[str], preset: Preset, expression: str) -> dict[str, PathValues]:
     """Take metadata from the paths of datasets.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The source, absolute.
     datasets : sequence of str
         Relative to it; ``.`` is the source itself.
@@ -82,7 +82,7 @@ def typed_path_values(values: PathValues, columns: Sequence[Column]) -> dict[str
     return {name: _as_type(text, type_of[name]) for name, text in values}
 
 
-def _by_the_user(root: Path, datasets: Sequence[str], expression: str) -> dict[str, PathValues]:
+def _by_the_user(root: Place, datasets: Sequence[str], expression: str) -> dict[str, PathValues]:
     found = _found(root.as_posix(), datasets, expression)
     if not found:
         first = _text_of(root.as_posix(), datasets[0])

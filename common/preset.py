@@ -12,11 +12,13 @@ from typing import Any, Literal
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import table_prefix
 from pycytominer_transform.common.path_expression import check_expression
+from pycytominer_transform.common.storage_options import check_preset_storage
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
 ANY_NAME = "*"
 FORMATS = ("csv", "sqlite", "npz")
+_KINDS: dict[str, tuple[type, str]] = {"int": (int, "a whole number"), "bool": (bool, "true or false")}
 _CHOICES = {"format": FORMATS, "column_names": ("prefixed", "kept"), "empty_text": ("kept", "null")}
 
 
@@ -88,6 +90,9 @@ class Preset:
         the first that fits all of them is used.
     header_rows : int
         2 where the CSV file named ``table_name`` holds all compartments, a row above the names saying whose each is.
+    no_sign_request, endpoint_url, profile, storage_options
+        How cloud storage is reached where the command line does not say; see `StorageOptions`. No credentials: a preset
+        goes into the manifest.
     """
 
     version: int = PRESET_VERSION
@@ -114,6 +119,10 @@ class Preset:
     empty_text: Literal["kept", "null"] = "kept"
     path_metadata: tuple[str, ...] = ()
     header_rows: int = 1
+    no_sign_request: bool = False
+    endpoint_url: str = ""
+    profile: str = ""
+    storage_options: tuple[str, ...] = ()
 
     @property
     def is_single_table(self) -> bool:
@@ -249,8 +258,8 @@ def preset_from_keys(keys: dict[str, Any], where: str) -> Preset:
             if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
                 raise UsageError(f'{where}: {key!r} must be a list of strings, such as ["cells", "nuclei"]')
             checked[key] = tuple(value)
-        elif not isinstance(value, int if known[key] == "int" else str):
-            raise UsageError(f"{where}: {key!r} must be {'a whole number' if known[key] == 'int' else 'a string'}")
+        elif type(value) is not _KINDS.get(known[key], (str, ""))[0]:
+            raise UsageError(f"{where}: {key!r} must be {_KINDS.get(known[key], (str, 'a string'))[1]}")
         else:
             checked[key] = value
     if missing := [key for key in ("name", "title", "format", "compartments") if not checked.get(key)]:
@@ -273,6 +282,7 @@ def _check_values(checked: dict[str, Any], where: str) -> None:
         raise UsageError(f"{where}: header_rows is {checked['header_rows']}; it may be 1 or 2")
     elif checked.get("header_rows", 1) == 1 and "{table}" not in checked.get("table_name", "{table}"):
         raise UsageError(f"{where}: 'table_name' must hold {{table}}, or be {ANY_NAME!r}")
+    check_preset_storage(checked.get("endpoint_url", ""), checked.get("storage_options", ()), where)
     for expression in checked.get("path_metadata", ()):
         _check_path_metadata(expression, where)
     tables = [checked.get("image", "image"), *checked["compartments"]]

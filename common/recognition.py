@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pycytominer_transform.common import csv_layout, npz_layout, sqlite_layout
 from pycytominer_transform.common.csv_files import csv_stem
 from pycytominer_transform.common.errors import DataError, StorageError
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.other_tables import other_tables_hint
+from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.preset import FORMATS, Preset, packaged_presets
 from pycytominer_transform.common.sqlite_files import find_sqlite_files, is_sqlite
 from pycytominer_transform.common.tree import Folder, resolve
 
 
-def recognise(root: Path, tree: Sequence[Folder], compartments: Sequence[str] = ()) -> Preset:
+def recognise(root: Place, tree: Sequence[Folder], compartments: Sequence[str] = ()) -> Preset:
     """Choose the packaged preset that a source looks like.
 
     Parameters
@@ -47,7 +47,7 @@ def recognise(root: Path, tree: Sequence[Folder], compartments: Sequence[str] = 
     return fitting[0]
 
 
-def _fitting_of_format(root: Path, tree: Sequence[Folder], kind: str, compartments: Sequence[str]) -> list[Preset]:
+def _fitting_of_format(root: Place, tree: Sequence[Folder], kind: str, compartments: Sequence[str]) -> list[Preset]:
     """List the presets of the highest precedence that fit; those of a lower one are not even looked at then."""
     presets = [preset for preset in packaged_presets() if preset.format == kind]
     for precedence in sorted({preset.precedence for preset in presets}, reverse=True):
@@ -58,7 +58,7 @@ def _fitting_of_format(root: Path, tree: Sequence[Folder], kind: str, compartmen
     return []
 
 
-def _fits(root: Path, tree: Sequence[Folder], preset: Preset, more: Sequence[str] = ()) -> bool:
+def _fits(root: Place, tree: Sequence[Folder], preset: Preset, more: Sequence[str] = ()) -> bool:
     if preset.format == "npz":
         return npz_layout.any_fits(root, tree, preset)
     if preset.format == "csv" and preset.is_single_table:
@@ -68,10 +68,11 @@ def _fits(root: Path, tree: Sequence[Folder], preset: Preset, more: Sequence[str
         return root.is_dir() and bool(csv_layout.find_csv_datasets(tree, preset, compartments))
     wanted = [preset.image, *compartments]
     for relative in find_sqlite_files(root, tree):
-        path = resolve(root, relative)
-        if not path.is_file():
+        place = resolve(root, relative)
+        if not place.is_file():
             continue
         try:
+            path = local_path(place)
             shown = sqlite_layout.shown_name(path, relative)
             held = sqlite_layout.sqlite_tables(path, shown, preset, wanted)
             if len(held) > 1 and sqlite_layout.has_signs(path, shown, preset, held):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.place import Place
 
 _CGROUP = Path("/sys/fs/cgroup")
+_REQUESTS = 16
 
 
 def usable_threads() -> int:
@@ -13,6 +18,11 @@ def usable_threads() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_cpus()
     return max(1, min(affinity, int(quota)) if quota is not None else affinity)
+
+
+def reading_threads(place: Place) -> int:
+    """Count the files to read at once: as many as there are processors, more where each has to come from afar."""
+    return usable_threads() if isinstance(place, Path) else max(_REQUESTS, usable_threads())
 
 
 def usable_memory() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pycytominer_transform.common import sqlite_layout
 from pycytominer_transform.common.discover_options import DiscoverOptions
@@ -11,6 +10,7 @@ from pycytominer_transform.common.errors import BadDatasetError, DataError
 from pycytominer_transform.common.looked import Looked, bad_dataset, tables_there
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.other_tables import say_passed_over, sqlite_object_tables
+from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.reporting import logger, progress
 from pycytominer_transform.common.sqlite_files import SUFFIXES, find_sqlite_files, is_of_another_kind
@@ -18,7 +18,7 @@ from pycytominer_transform.common.staged_again import is_left_out, staged_again
 from pycytominer_transform.common.tree import Folder, resolve
 
 
-def look_at_sqlite(root: Path, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
+def look_at_sqlite(root: Place, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> Looked:
     """Look at the SQLite files of a source.
 
     Raises
@@ -37,15 +37,16 @@ def look_at_sqlite(root: Path, tree: Sequence[Folder], preset: Preset, options: 
         with bad_dataset(looked, options, len(files)):
             if is_left_out(again.get(relative)):
                 continue
-            path = resolve(root, relative)
-            if path.exists() and not path.is_file():
+            place = resolve(root, relative)
+            if place.exists() and not place.is_file():
                 raise BadDatasetError(f"{relative}: is no regular file")
-            shown = sqlite_layout.shown_name(path, relative)
             # Other programs call their files so too, such as Thumbs.db; what is empty may be a copy that failed.
             may_be_foreign = root.is_dir() and not relative.lower().endswith((".sqlite", ".sqlite3"))
-            if may_be_foreign and is_of_another_kind(path):
+            if may_be_foreign and is_of_another_kind(place):
                 logger.info("%s is not SQLite; passed over", relative)
                 continue
+            path = local_path(place)
+            shown = sqlite_layout.shown_name(path, relative)
             there = set(sqlite_layout.sqlite_tables(path, shown, preset, [preset.image, *compartments]))
             if may_be_foreign and not there:
                 logger.info("%s holds no table of the preset %s; passed over", relative, preset.name)
@@ -54,7 +55,7 @@ def look_at_sqlite(root: Path, tree: Sequence[Folder], preset: Preset, options: 
     tables = tables_there(preset, options, list(held.values()))
     if not options.compartments:
         first = next(iter(held))
-        say_passed_over(sqlite_object_tables(resolve(root, first), first, preset), tables, preset)
+        say_passed_over(sqlite_object_tables(local_path(resolve(root, first)), first, preset), tables, preset)
     for number, relative in enumerate(held, start=1):
         progress("looking at files", number, len(held))
         with bad_dataset(looked, options, len(files)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pycytominer_transform.common.errors import DataError, StorageError, describe_os_error
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.tree import Folder, checked_name
 
 SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
@@ -44,7 +45,7 @@ def has_log(path: Path) -> bool:
     return Path(f"{_real(path)}-wal").exists()
 
 
-def find_sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
+def find_sqlite_files(root: Place, tree: Sequence[Folder]) -> list[str]:
     """List the files of a source that are named as SQLite files, relative to it; ``.`` where it is one itself."""
     if not root.is_dir():
         return ["."]
@@ -56,14 +57,14 @@ def find_sqlite_files(root: Path, tree: Sequence[Folder]) -> list[str]:
     )
 
 
-def is_of_another_kind(path: Path) -> bool:
+def is_of_another_kind(path: Place) -> bool:
     """Say whether a file that can be read, and is not empty, is not SQLite."""
     with suppress(OSError):
         return path.stat().st_size > 0 and not is_sqlite(path)
     return False  # It cannot be read, which is an error.
 
 
-def is_sqlite(path: Path) -> bool:
+def is_sqlite(path: Place) -> bool:
     """Say whether a file begins as SQLite files do."""
     with path.open("rb") as file:
         return file.read(16) == MAGIC

@@ -16,6 +16,7 @@ from pycytominer_transform.common.conversion import number_of
 from pycytominer_transform.common.errors import BadDatasetError
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import WHOLE_NUMBER, listed, table_prefix
+from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.preset import Preset, declares_text
 from pycytominer_transform.common.sqlite_files import (
     connect,
@@ -130,7 +131,7 @@ def has_signs(path: Path, shown: str, preset: Preset, held: Mapping[str, str]) -
 
 
 def read_sqlite_dataset(
-    path: Path, relative: str, preset: Preset, tables: Sequence[str], part_size: int,
+    place: Place, relative: str, preset: Preset, tables: Sequence[str], part_size: int,
     sample: Callable[[str], TableSample],
 ) -> list[list[FoundSource]]:  # fmt: skip
     """Look at one SQLite file and cut it into parts of whole image sets.
@@ -145,11 +146,12 @@ def read_sqlite_dataset(
     BadDatasetError
         A table or a key column is missing.
     """
+    path = local_path(place)
     shown = shown_name(path, relative)
     held = sqlite_tables(path, shown, preset, tables)
     if missing := [table for table in tables if table not in held]:
         raise BadDatasetError(f"{shown}: no table {listed(missing)} (there is {listed(sorted(held.values()))})")
-    size, mark = fingerprint(path)
+    size, mark = fingerprint(place)
     found = {}
     with connect(path, shown) as connection:
         for table in tables:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.errors import BadDatasetError
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.reporting import logger
-from pycytominer_transform.common.tree import resolve
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Again:
     is_all: bool
 
 
-def staged_again(root: Path, datasets: dict[str, dict[str, bool]]) -> dict[str, Again]:
+def staged_again(root: Place, datasets: dict[str, dict[str, bool]]) -> dict[str, Again]:
     """Find the datasets whose files are others' too; of several, the first that is no link is not among them.
 
     Parameters
@@ -28,11 +28,11 @@ def staged_again(root: Path, datasets: dict[str, dict[str, bool]]) -> dict[str, 
     datasets : dict
         By name, the files of each, and of each file whether two datasets may not share it.
     """
-    if len(datasets) < 2:
+    if len(datasets) < 2 or isinstance(root, CloudPlace):
         return {}
 
     def has_links(name: str) -> bool:
-        return any(resolve(root, file).is_symlink() for file in datasets[name])
+        return any((root / file).is_symlink() for file in datasets[name])
 
     owners: dict[tuple[int, int], str] = {}
     again: dict[str, Again] = {}
@@ -40,7 +40,7 @@ def staged_again(root: Path, datasets: dict[str, dict[str, bool]]) -> dict[str, 
         own: dict[tuple[int, int], bool] = {}
         for file, matters in datasets[name].items():
             with suppress(OSError):  # A link that leads nowhere is reported when it is read.
-                status = resolve(root, file).stat()
+                status = (root / file).stat()
                 own[status.st_dev, status.st_ino] = matters
         shared = [identity for identity in own if identity in owners]
         if shared and len(shared) == len(own):

@@ -1,14 +1,16 @@
-"""Walking a source tree: links followed, no real folder twice, hidden names passed over."""
+"""Walking a source tree: links followed, no real folder twice, hidden names passed over; what a prefix holds, alike."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.errors import DataError, describe_os_error
+from pycytominer_transform.common.place import Place
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Folder:
         return name if self.relative == "." else f"{self.relative}/{name}"
 
 
-def walk(root: Path) -> list[Folder]:
-    """List all folders of a tree, sorted by their relative path.
+def walk(root: Place) -> list[Folder]:
+    """List all folders of a tree that hold anything, sorted by their relative path.
 
     A folder that can be reached by several ways is given once: under its own place where that lies in the tree, else
     under the first link to it. So cycles end, and no cell is counted twice.
@@ -42,6 +44,19 @@ def walk(root: Path) -> list[Folder]:
     StorageError
         A folder cannot be read.
     """
+    return _folders_of(root.objects) if isinstance(root, CloudPlace) else _walk_local(root)
+
+
+def _folders_of(names: Iterable[str]) -> list[Folder]:
+    files: dict[str, list[str]] = {".": []}
+    for name in names:
+        if not any(part.startswith(".") for part in name.split("/")):
+            folder, _, last = name.rpartition("/")
+            files.setdefault(folder or ".", []).append(last)
+    return [Folder(relative, tuple(sorted(held))) for relative, held in sorted(files.items())]
+
+
+def _walk_local(root: Path) -> list[Folder]:
     seen: set[tuple[int, int]] = set()
     folders: list[Folder] = []
     pending = [(root, ".")]
@@ -68,8 +83,8 @@ def walk(root: Path) -> list[Folder]:
     return sorted(folders, key=lambda folder: folder.relative)
 
 
-def resolve(root: Path, relative: str) -> Path:
-    """Give the path of a source's file; ``.`` is the source itself."""
+def resolve(root: Place, relative: str) -> Place:
+    """Give the place of a source's file; ``.`` is the source itself."""
     return root if relative == "." else root / relative
 
 
@@ -82,11 +97,13 @@ def checked_name(relative: str) -> str:
     return relative
 
 
-def fingerprint(path: Path) -> tuple[int, str]:
-    """Give a file's size in bytes and its fingerprint: size and modification time in nanoseconds.
+def fingerprint(path: Place) -> tuple[int, str]:
+    """Give a file's size in bytes and its fingerprint: size and modification time in nanoseconds, an object's ETag.
 
     Those of an SQLite file's write-ahead log follow where it has one, since what a writer commits goes there first.
     """
+    if isinstance(path, CloudPlace):
+        return path.fingerprint()
     try:
         status = path.stat()
         mark = f"{status.st_size}-{status.st_mtime_ns}"

@@ -23,6 +23,8 @@ from pycytominer_transform.common.prefect_environment import prefect_api_configu
 from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, shown, size
 from pycytominer_transform.common.stage_task import StageTask
+from pycytominer_transform.common.storage_arguments import add_storage, storage_options
+from pycytominer_transform.common.storage_options import StorageOptions
 
 TOOL = "pct-discover"
 
@@ -39,20 +41,23 @@ class DiscoverSummary:
 
 
 def discover(
-    *, source: str, output: str = "-", overwrite: bool = False, options: DiscoverOptions | None = None
-) -> DiscoverSummary:
+    *, source: str, output: str = "-", overwrite: bool = False, options: DiscoverOptions | None = None,
+    storage: StorageOptions | None = None,
+) -> DiscoverSummary:  # fmt: skip
     """Describe a source in a manifest.
 
     Parameters
     ----------
     source : str
-        A folder or a file.
+        A folder or a file; a prefix or an object of a cloud store.
     output : str
         Where the manifest goes: an Arrow IPC file, or ``-`` for a stream on standard output.
     overwrite : bool
         Replace an output that exists.
     options : DiscoverOptions, optional
         How to look at it.
+    storage : StorageOptions, optional
+        How cloud storage is reached.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def discover(
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     if output == STANDARD:
-        manifest, skipped = _described(source, options or DiscoverOptions())
+        manifest, skipped = _described(source, options or DiscoverOptions(), storage)
         if sys.stdout is not None and sys.stdout.isatty():
             clear_progress()
             print(readable(manifest))
@@ -75,7 +80,7 @@ def discover(
                 write_manifest(manifest, sink, as_file=False)
     else:
         check_destination(Path(output), overwrite=overwrite)
-        manifest, skipped = _described(source, options or DiscoverOptions())
+        manifest, skipped = _described(source, options or DiscoverOptions(), storage)
         refuse_among_sources(Path(output), manifest.files())
         with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
             write_manifest(manifest, file, as_file=True)
@@ -91,10 +96,10 @@ def discover(
 discover_task = StageTask(discover, name="discover")
 
 
-def _described(source: str, options: DiscoverOptions) -> tuple[Manifest, list[str]]:
+def _described(source: str, options: DiscoverOptions, storage: StorageOptions | None) -> tuple[Manifest, list[str]]:
     from pycytominer_transform.common.provenance import new_step
 
-    manifest, skipped = discover_manifest(source, options)
+    manifest, skipped = discover_manifest(source, options, storage)
     counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}
     return manifest.with_step(new_step(TOOL, asdict(options), counts)), skipped
 
@@ -205,7 +210,7 @@ def discover_options(args: argparse.Namespace) -> DiscoverOptions:
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of `pct-discover`."""
     parser = commandline.new_parser(TOOL, "Look at a folder or file of measurements and write a manifest of it.")
-    parser.add_argument("source", metavar="SOURCE", help="a folder of measurement files, or an SQLite file")
+    parser.add_argument("source", metavar="SOURCE", help=commandline.SOURCE_HELP)
     commandline.add_output(parser, "where the manifest goes (an Arrow IPC file)")
     add_discover_options(parser)
     group = parser.add_argument_group("presets")
@@ -215,6 +220,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="print a preset's file, to start one of your own from, and exit",
     )  # fmt: skip
     commandline.add_shard(parser)
+    add_storage(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -239,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 output=args.output,
                 overwrite=args.overwrite,
                 options=discover_options(args),
+                storage=storage_options(args),
             )
         )
         return 0

@@ -20,10 +20,13 @@ from pycytominer_transform.common.path_metadata import Disagreements
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask
+from pycytominer_transform.common.storage_arguments import add_storage, storage_options
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter
     from pycytominer_transform.common.manifest import Manifest
+    from pycytominer_transform.common.part_reader import PartReader
 
 TOOL = "pct-extract"
 
@@ -81,8 +84,9 @@ class ExtractSummary:
 
 
 def extract(
-    *, manifest: str, output: str = "-", overwrite: bool = False, options: ExtractOptions | None = None
-) -> ExtractSummary:
+    *, manifest: str, output: str = "-", overwrite: bool = False, options: ExtractOptions | None = None,
+    storage: StorageOptions | None = None,
+) -> ExtractSummary:  # fmt: skip
     """Read the files of a manifest's parts.
 
     Parameters
@@ -95,6 +99,8 @@ def extract(
         Replace an output that exists.
     options : ExtractOptions, optional
         How to read.
+    storage : StorageOptions, optional
+        How cloud storage is reached.
 
     Raises
     ------
@@ -114,11 +120,12 @@ def extract(
     if output != STANDARD:
         check_destination(Path(output), overwrite=overwrite)
     wanted = prepared(read_manifest(manifest).shard(*options.shard), options)
+    reader = _reader(wanted, options, storage or StorageOptions())
     if output == STANDARD:
         with open_standard_output() as sink:
-            return _extract_parts(wanted, BundleStreamWriter(sink, wanted), options)
+            return _extract_parts(wanted, reader, BundleStreamWriter(sink, wanted), options)
     with complete_folder(Path(output), overwrite=overwrite, is_ours=is_bundle_entry) as folder:
-        return _extract_parts(wanted, BundleFolderWriter(folder, wanted), options)
+        return _extract_parts(wanted, reader, BundleFolderWriter(folder, wanted), options)
 
 
 extract_task = StageTask(extract, name="extract")
@@ -147,19 +154,24 @@ class _Counts:
     disagreements: Disagreements = field(default_factory=Disagreements)
 
 
-def _extract_parts(
-    manifest: Manifest, writer: BundleFolderWriter | BundleStreamWriter, options: ExtractOptions
-) -> ExtractSummary:
+def _reader(manifest: Manifest, options: ExtractOptions, storage: StorageOptions) -> PartReader:
     from pycytominer_transform.common.part_reader import PartReader
-    from pycytominer_transform.common.provenance import added_counts, new_step
-    from pycytominer_transform.common.resources import usable_threads
+    from pycytominer_transform.common.place import place_of
+    from pycytominer_transform.common.resources import reading_threads
 
-    counts = _Counts({schema.table: 0 for schema in manifest.tables})
-    threads = options.threads or usable_threads()
-    reader = PartReader(
-        manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads,
+    place = place_of(options.place or manifest.source, storage.with_preset(manifest.preset))
+    return PartReader(
+        manifest, place=place, on_bad_value=options.on_bad_value, threads=options.threads or reading_threads(place),
         max_inflate=options.max_inflate,
     )  # fmt: skip
+
+
+def _extract_parts(
+    manifest: Manifest, reader: PartReader, writer: BundleFolderWriter | BundleStreamWriter, options: ExtractOptions
+) -> ExtractSummary:
+    from pycytominer_transform.common.provenance import added_counts, new_step
+
+    counts = _Counts({schema.table: 0 for schema in manifest.tables})
     for done, read in enumerate(reader.parts(manifest.parts), start=1):
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
@@ -205,6 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commandline.add_shard(parser)
     commandline.add_threads(parser)
+    add_storage(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -247,6 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 output=args.output,
                 overwrite=args.overwrite,
                 options=options,
+                storage=storage_options(args),
             )
         )
         return 0

@@ -264,7 +264,7 @@ def _resolved(options: FlowOptions) -> FlowOptions:
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of `pct-flow`."""
     parser = commandline.new_parser(TOOL, "Convert a source to Parquet: the four stages as one Prefect flow.")
-    parser.add_argument("source", metavar="SOURCE", help="a folder of measurement files, or an SQLite file")
+    parser.add_argument("source", metavar="SOURCE", help=commandline.SOURCE_HELP)
     commandline.add_output(
         parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part", required=True
     )

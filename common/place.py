@@ -1,0 +1,30 @@
+"""Where a source lies: a path of this machine, or a prefix or object of a cloud store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pycytominer_transform.common.cloud_place import CloudPlace
+from pycytominer_transform.common.cloud_uri import cloud_uri, is_cloud
+from pycytominer_transform.common.storage_options import StorageOptions
+
+Place = Path | CloudPlace
+
+
+def place_of(text: str, options: StorageOptions | None = None) -> Place:
+    """Give the place that a text names; a path is made absolute.
+
+    Raises
+    ------
+    UsageError
+        It is a URI of a kind that is not known.
+    """
+    if is_cloud(text):
+        return CloudPlace(cloud_uri(text), options or StorageOptions())
+    return Path(os.path.abspath(text))
+
+
+def local_path(place: Place) -> Path:
+    """Give the file itself, or a copy of the object on this machine, for readers that need one."""
+    return place.local() if isinstance(place, CloudPlace) else place
