@@ -208,12 +208,12 @@ class S3Store:
             yield
         except exceptions.ClientError as error:
             raise self._described(error.response, doing) from None
-        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
+        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
             raise StorageError(
                 f"cannot {doing}: there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name "
                 "--profile, or give --no-sign-request for a public bucket"
             ) from None
-        except (exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError) as error:
+        except (exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError):
             raise StorageError(f"cannot {doing}: the credentials cannot be had; log in again") from None
         except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
             raise PassingStorageError(f"cannot {doing}: {_short(error)}") from None
@@ -288,7 +288,7 @@ class S3Upload:
                 self._store.client.complete_multipart_upload(
                     **self._named, MultipartUpload={"Parts": parts}, **condition
                 )
-        except ObjectChangedError as error:
+        except ObjectChangedError:
             raise DestinationExistsError(
                 f"{self._store.name}/{self._key} came to exist meanwhile; give --overwrite to replace it"
             ) from None
