@@ -7,13 +7,14 @@ changed since is an error, never a mixture of two.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pycytominer_transform.common.cloud_uri import CloudUri
-from pycytominer_transform.common.errors import SourceNotFoundError
+from pycytominer_transform.common.errors import DataError, SourceNotFoundError
 from pycytominer_transform.common.object_store import ObjectStore, StoredObject, open_store
 from pycytominer_transform.common.retrying import retried
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 24
 """Of one request."""
+
+
+_MARK = re.compile(r"[\x21-\x7e]+")
 
 
 class Status(NamedTuple):
@@ -93,8 +97,16 @@ class CloudPlace:
         return self._known or (retried(lambda: self.store.found(self.uri.key)) if self.uri.key else None)
 
     def as_recorded(self, fingerprint: str) -> CloudPlace:
-        """Give the object that a manifest describes, without asking whether it is there still."""
+        """Give the object that a manifest describes, without asking whether it is there still.
+
+        Raises
+        ------
+        DataError
+            The manifest was not made of objects.
+        """
         size, _, mark = fingerprint.partition("-")
+        if not size.isdecimal() or not _MARK.fullmatch(mark):
+            raise DataError(f"{self}: the manifest gives it a fingerprint that is none; run pct-discover again")
         return CloudPlace(self.uri, self.options, StoredObject(self.uri.key, int(size), mark))
 
     def fingerprint(self) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,6 @@ from pycytominer_transform.common.preset import FORMATS
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.manifest import Source
-
-
-_FINGERPRINT = re.compile(r"\d{1,18}-[\x21-\x7e]+")
 
 
 def check_types(*made: Any) -> None:
@@ -45,8 +41,6 @@ def check_source(source: Source) -> None:
         raise ValueError(f"a path that leads out of the source: {source.path!r}")
     if source.format not in FORMATS:
         raise ValueError("an unknown format")
-    if not _FINGERPRINT.fullmatch(source.fingerprint):
-        raise ValueError(f"a fingerprint that is none: {source.fingerprint!r}")
     if any(type(number) is not int for run in source.row_ranges for number in run):
         raise ValueError("a row number that is none")
     if any(type(text) is not str for pair in source.path_values for text in pair):
