@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pycytominer_transform.common.cloud_uri import CloudUri
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError
+from pycytominer_transform.common.look_ahead import LookAhead, Pieces
 from pycytominer_transform.common.object_store import ObjectStore, StoredObject, open_store
 from pycytominer_transform.common.retrying import retried
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 24
 """Of one request."""
+_MOST_PIECES = 2
 
 
 _MARK = re.compile(r"[\x21-\x7e]+")
@@ -52,6 +55,7 @@ class CloudPlace:
         self.uri = uri
         self.options = options
         self._known = stored
+        self._ahead: LookAhead | None = None
 
     def __str__(self) -> str:
         """Write it as a URI."""
@@ -63,7 +67,17 @@ class CloudPlace:
             return self
         key = f"{self.uri.key}/{relative}" if self.uri.key else relative
         stored = self.objects.get(relative) if "objects" in self.__dict__ else None
-        return CloudPlace(CloudUri(self.uri.scheme, self.uri.bucket, key), self.options, stored)
+        inner = CloudPlace(CloudUri(self.uri.scheme, self.uri.bucket, key), self.options, stored)
+        inner._ahead = self._ahead
+        return inner
+
+    @contextmanager
+    def looking_ahead(self, relatives: Iterable[str], *, first: int, last: int) -> Iterator[None]:
+        """Have the first and last bytes of what lies under a prefix ready when it is opened, in this order."""
+        wanted = [self.objects[relative] for relative in relatives if relative in self.objects]
+        with LookAhead(self.store, wanted, first, last) as self._ahead:
+            yield
+        self._ahead = None
 
     @property
     def name(self) -> str:
@@ -142,7 +156,8 @@ class CloudPlace:
 
     def open(self, mode: str = "rb", buffering: int = -1) -> BinaryIO:
         """Open an object for reading; every seek and read is a request, or comes from what the last ones gave."""
-        raw = _ObjectBytes(self.store, self._found())
+        ready = self._ahead.take(self.uri.key) if self._ahead else []
+        raw = _ObjectBytes(self.store, self._found(), ready)
         return raw if buffering == 0 else io.BufferedReader(raw, _LEAST_BYTES)  # type: ignore[return-value]
 
     def read_bytes(self) -> bytes:
@@ -165,13 +180,12 @@ class CloudPlace:
 class _ObjectBytes(io.RawIOBase):
     """The bytes of an object, as a file that can be read from any place."""
 
-    def __init__(self, store: ObjectStore, stored: StoredObject) -> None:
+    def __init__(self, store: ObjectStore, stored: StoredObject, ready: Pieces) -> None:
         super().__init__()
         self._store = store
         self._stored = stored
         self._place = 0
-        self._held_from = 0
-        self._held = b""
+        self._held = ready
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -198,16 +212,23 @@ class _ObjectBytes(io.RawIOBase):
         into = memoryview(buffer).cast("B")
         if not len(into) or self._place >= self._stored.size:
             return 0
-        if not self._held_from <= self._place < self._held_from + len(self._held):
+        found = self._ready(len(into))
+        if not found:
             wanted = min(max(len(into), _LEAST_BYTES), _MOST_BYTES)
             start, end = self._place, min(self._place + wanted, self._stored.size)
-            self._held = retried(lambda: self._store.read(self._stored, start, end))
-            self._held_from = start
-        first = self._place - self._held_from
-        found = self._held[first : first + len(into)]
+            # What was ready at first stays, such as the list of members at an archive's end.
+            self._held[_MOST_PIECES:] = [(start, retried(lambda: self._store.read(self._stored, start, end)))]
+            found = self._ready(len(into))
         into[: len(found)] = found
         self._place += len(found)
         return len(found)
+
+    def _ready(self, most: int) -> bytes:
+        """Give the next bytes, so far as they are held."""
+        for start, piece in reversed(self._held):
+            if start <= self._place < start + len(piece):
+                return piece[self._place - start : self._place - start + most]
+        return b""
 
     def readall(self) -> bytes:
         """Read all that follows."""

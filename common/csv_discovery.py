@@ -49,7 +49,7 @@ def look_at_csv(root: Place, tree: Sequence[Folder], preset: Preset, options: Di
     )
     looked = Looked()
     filled = options.part_size
-    for number, dataset in enumerate(datasets, start=1):
+    for number, dataset in enumerate(csv_layout.ahead(root, datasets, tables), start=1):
         progress("looking at datasets", number, len(datasets))
         with bad_dataset(looked, options, len(datasets)):
             if is_left_out(again.get(dataset.name)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,12 +15,14 @@ from pycytominer_transform.common.csv_head import FIRST_BYTES, CsvHead, read_hea
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.found import FoundSource, TableSample
 from pycytominer_transform.common.naming import listed, table_prefix
-from pycytominer_transform.common.place import Place
+from pycytominer_transform.common.place import Place, looking_ahead
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint
 
 # Image tables are small and hold the metadata, whose types no beginning of a file can tell (12, 13, ..., 0012, DMSO).
 _IMAGE_BYTES = 1 << 24
+_LAST_BYTES = 4
+"""What the last row ends with, or how much a gzipped file holds."""
 _MOST_COUNTED = 1 << 28
 """Bytes that a gzipped image table may inflate to where its counts of objects are needed: some rows for each well."""
 
@@ -60,6 +62,13 @@ def find_csv_datasets(folders: Sequence[Folder], preset: Preset, compartments: S
     return datasets if any(has_compartments(dataset, preset) for dataset in datasets) else []
 
 
+def ahead(root: Place, datasets: Sequence[CsvDataset], tables: Sequence[str]) -> Iterator[CsvDataset]:
+    """Give datasets one by one, the files of the next ones already being asked for where they come from afar."""
+    files = dict.fromkeys(dataset.files[table] for dataset in datasets for table in tables if table in dataset.files)
+    with looking_ahead(root, files, first=FIRST_BYTES, last=_LAST_BYTES):
+        yield from datasets
+
+
 def has_compartments(dataset: CsvDataset, preset: Preset) -> bool:
     """Say whether a folder holds more than an image table."""
     return any(table != preset.image for table in dataset.files)
@@ -89,7 +98,7 @@ def only_labelled(root: Place, datasets: Sequence[CsvDataset], preset: Preset) -
 
     A file that cannot be read is left as it is, so that it is reported when it is looked at.
     """
-    for dataset in datasets:
+    for dataset in ahead(root, datasets, preset.compartments):
         for table in [table for table in dataset.files if table != preset.image]:
             with suppress(BadDatasetError):
                 labels = _combined_head(root, dataset, table, preset).labels
@@ -122,7 +131,7 @@ def find_single_tables(root: Place, folders: Sequence[Folder], preset: Preset) -
         The CSV files that lack the signs.
     """
     datasets, others = [], []
-    for dataset in _single_tables(root, folders, preset):
+    for dataset in ahead(root, _single_tables(root, folders, preset), preset.compartments):
         try:
             fits = _has_signs(root, dataset, preset)
         except BadDatasetError:
@@ -136,7 +145,7 @@ def find_single_tables(root: Place, folders: Sequence[Folder], preset: Preset) -
 
 def any_single_table(root: Place, folders: Sequence[Folder], preset: Preset) -> bool:
     """Say whether there is a file whose header has the signs of a preset."""
-    for dataset in _single_tables(root, folders, preset):
+    for dataset in ahead(root, _single_tables(root, folders, preset), preset.compartments):
         try:
             if _has_signs(root, dataset, preset):
                 return True

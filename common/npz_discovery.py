@@ -34,7 +34,7 @@ def look_at_npz(root: Place, tree: Sequence[Folder], preset: Preset, options: Di
     looked.samples[table] = sample = npz_layout.NpzSample(table)
     again = staged_again(root, {relative: {relative: True} for relative in files})
     filled = options.part_size
-    for number, relative in enumerate(files, start=1):
+    for number, relative in enumerate(npz_layout.ahead(root, files), start=1):
         progress("looking at files", number, len(files))
         with bad_dataset(looked, options, len(files)):
             if is_left_out(again.get(relative)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pycytominer_transform.common.column_types import ColumnType
@@ -13,9 +13,11 @@ from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.npz_file import SUFFIX, open_npz
 from pycytominer_transform.common.npz_metadata import Value
 from pycytominer_transform.common.npz_reader import LOCATIONS, NpzContent, look_into
-from pycytominer_transform.common.place import Place
+from pycytominer_transform.common.place import Place, looking_ahead
 from pycytominer_transform.common.preset import Preset
 from pycytominer_transform.common.tree import Folder, checked_name, fingerprint, resolve
+
+_LOOKED_AT = 1 << 15
 
 
 @dataclass
@@ -87,6 +89,12 @@ def find_npz_files(root: Place, tree: Sequence[Folder]) -> list[str]:
         return ["."] if root.suffix.lower() == SUFFIX else []
     names = (folder.path_of(name) for folder in tree for name in folder.files if name.lower().endswith(SUFFIX))
     return sorted(map(checked_name, names))
+
+
+def ahead(root: Place, files: Sequence[str]) -> Iterator[str]:
+    """Give files one by one, the next ones' headers and lists of members asked for where they come from afar."""
+    with looking_ahead(root, files, first=_LOOKED_AT, last=_LOOKED_AT):
+        yield from files
 
 
 def any_fits(root: Place, tree: Sequence[Folder], preset: Preset) -> bool:

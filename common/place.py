@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from pycytominer_transform.common.cloud_place import CloudPlace
@@ -23,6 +25,13 @@ def place_of(text: str, options: StorageOptions | None = None) -> Place:
     if is_cloud(text):
         return CloudPlace(cloud_uri(text), options or StorageOptions())
     return Path(os.path.abspath(text))
+
+
+def looking_ahead(root: Place, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
+    """Have the first and last bytes of a source's files ready when they are opened, where they come from afar."""
+    if isinstance(root, CloudPlace) and root.is_dir():
+        return root.looking_ahead(relatives, first=first, last=last)
+    return nullcontext()
 
 
 def local_path(place: Place) -> Path:
