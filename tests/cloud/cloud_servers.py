@@ -1,6 +1,30 @@
 """Real object storage servers on the loopback address, for tests with S3, Google Cloud Storage and Azure.
 
 `with s3_server() as server:` gives a `Server` that is ready; it is gone, with its data, when the block ends.
+
+What they do as the service itself does (yes) and what not, seen with SeaweedFS 4.48, moto 5.2.5, the fake-gcs-server of
+wrapper 0.1.1, and Azurite 3.37.0. `generation` stands for `If-Match` at Google, 0 for `If-None-Match: *`.
+
+| | SeaweedFS | moto | fake-gcs-server | Azurite |
+| --- | --- | --- | --- | --- |
+| GET and HEAD `If-Match` | yes | yes | no, ignored; a GET of one `generation` is a 404 once replaced | yes |
+| PUT `If-None-Match: *`, `If-Match` | yes | yes | yes | yes |
+| the same when a multipart upload ends | yes | yes | no, ignored | yes |
+| DELETE with a condition | yes | yes | no, ignored | yes |
+| GET of a range, 416 past the end | yes | yes | yes | yes |
+| unfinished uploads are listed | yes | yes | no, and Google lists none | yes |
+| unfinished uploads are aborted | yes | yes | yes; asked how far it got, it ends the upload | they have no abort |
+| wrong secret, unknown key | 403 | taken | taken | 403 |
+| key that may only read | yes | no | no | yes |
+| anonymous: private bucket | 403 | 403, but lists | reads, lists | 403 |
+| anonymous: public bucket | reads, lists | reads, lists, writes; no HEAD | reads, lists | reads, lists |
+| listing in pages | 1000 | 1000 | all in one unless `maxResults` is given | of `maxresults` |
+| listing in order of bytes | no: `a/b` before `a-b` | yes | yes | yes |
+| any text is a name | no: `d//e` is `d/e`, no `..` | yes | yes | no `..` |
+| missing bucket, missing object | 404 | 404 | 404 | 404 |
+
+So S3 is tested with SeaweedFS, and with moto where names are odd or their order matters. PyPI's `gcp-storage-emulator`
+has neither preconditions nor pages nor 404 for a replaced generation, and is not used.
 """
 
 from __future__ import annotations
@@ -54,6 +78,16 @@ class Server(ABC):
     def environment(self) -> dict[str, str]:
         """The variables that point a client at this server, with its credentials."""
         return self.environment_at(self.origin)
+
+    @property
+    @abstractmethod
+    def reader_environment(self) -> dict[str, str]:
+        """The variables that give a client credentials which may read and list, and no more."""
+
+    @property
+    @abstractmethod
+    def wrong_environment(self) -> dict[str, str]:
+        """The variables that give a client credentials which are refused."""
 
     @property
     @abstractmethod

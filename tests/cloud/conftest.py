@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cloud_azure import AZURITE, NO_NPM, Azure, azure_server
 from cloud_gcs import GCS, gcs_server
-from cloud_s3 import S3, Moto, moto_server, s3_server
+from cloud_s3 import S3, moto_server, s3_server
 from cloud_servers import Bucket, Server
 
 STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
@@ -26,8 +26,8 @@ def _s3_server() -> Iterator[S3]:
 
 
 @pytest.fixture(scope="session", name="moto_server")
-def _moto_server() -> Iterator[Moto]:
-    """Give a running moto, which does what SeaweedFS does not; see cloud_servers."""
+def _moto_server() -> Iterator[S3]:
+    """Give a running moto, for what SeaweedFS does not; see cloud_servers."""
     with moto_server() as server:
         yield server
 
