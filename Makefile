@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The storage server of Azure that tests run against; it comes from npm.
+AZURITE := 3.37.0
 
 # What `make convert` converts; with no SOURCE a small plate that the repository carries.
 SOURCE ?= tests/demo/plate
@@ -33,7 +35,7 @@ convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small d
 	@echo "made $(OUT); to look at it:"
 	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
 
-test: $(VENV)/.installed-test  ## install what the tests need and run them all
+test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint .mypy_path  ## ruff and mypy strict
@@ -82,6 +84,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/bin/python
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
+
+# Without npm the tests of Azure are skipped, and say so; nothing is marked as installed, so it is tried again.
+$(VENV)/.installed-azurite-$(AZURITE): $(VENV)/bin/python
+	@if command -v npm > /dev/null; then \
+		echo "npm install azurite@$(AZURITE)" && \
+		npm install --prefix $(VENV) --no-save --no-audit --no-fund --loglevel error azurite@$(AZURITE) && touch $@; \
+	else echo "there is no npm: the tests of Azure will be skipped" >&2; fi
 
 $(VENV)/.installed-engines: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,engines]'

@@ -1,0 +1,114 @@
+"""An Azure Blob Storage server for tests: Azurite, which `make test` installs from npm into the virtual environment."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from azure.storage.blob import (
+    AccountSasPermissions,
+    BlobServiceClient,
+    PublicAccess,
+    ResourceTypes,
+    generate_account_sas,
+)
+from cloud_processes import HOST, NotStartedError, answers, free_ports, retried, running
+from cloud_servers import Server
+
+__all__ = ["AZURITE", "NO_NPM", "Azure", "azure_server"]
+
+ACCOUNT = "plates"
+AZURITE = Path(sys.prefix) / "node_modules/azurite/dist/src/blob/main.js"
+NO_NPM = "Azurite, Azure's storage server, cannot be installed: there is no npm"
+
+
+class Azure(Server):
+    """A running Azure Blob Storage server with one account."""
+
+    scheme = "az"
+
+    def __init__(self, origin: str, key: str) -> None:
+        super().__init__(origin)
+        self.secrets = (key,)
+        self.client = self.client_at(origin)
+
+    def endpoint_at(self, origin: str) -> str:
+        return f"{origin}/{ACCOUNT}"
+
+    def client_at(self, origin: str) -> BlobServiceClient:
+        """Give Azure's client for an address of this server; it may be shared by threads."""
+        return BlobServiceClient.from_connection_string(self.connection_string(origin))
+
+    def connection_string(self, origin: str) -> str:
+        """Give all that a client needs to know in one line."""
+        account = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={self.secrets[0]}"
+        return f"{account};BlobEndpoint={self.endpoint_at(origin)};"
+
+    def environment_at(self, origin: str) -> dict[str, str]:
+        return {"AZURE_STORAGE_CONNECTION_STRING": self.connection_string(origin)}
+
+    @property
+    def reader_environment(self) -> dict[str, str]:
+        until = datetime.now(UTC) + timedelta(days=1)
+        everything, reading = ResourceTypes(True, True, True), AccountSasPermissions(read=True, list=True)
+        token = generate_account_sas(ACCOUNT, self.secrets[0], everything, reading, until)
+        return {"AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={self.endpoint};SharedAccessSignature={token}"}
+
+    @property
+    def wrong_environment(self) -> dict[str, str]:
+        return {
+            name: text.replace(self.secrets[0], base64.b64encode(secrets.token_bytes(64)).decode())
+            for name, text in self.environment.items()
+        }
+
+    @property
+    def anonymous_environment(self) -> dict[str, str]:
+        return {}
+
+    def make_bucket(self, name: str, *, public: bool) -> None:
+        self.client.create_container(name, public_access=PublicAccess.CONTAINER if public else None)
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        self.client.get_blob_client(bucket, key).upload_blob(content, overwrite=True)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        return self.client.get_blob_client(bucket, key).download_blob().readall()
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.client.get_blob_client(bucket, key).delete_blob()
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        return iter(self.client.get_container_client(bucket).list_blob_names(name_starts_with=prefix))
+
+    def open_uploads(self, bucket: str) -> list[str]:
+        return [
+            blob.name
+            for blob in self.client.get_container_client(bucket).list_blobs(include=["uncommittedblobs"])
+            if self.client.get_blob_client(bucket, blob.name).get_block_list("uncommitted")[1]
+        ]
+
+
+@contextlib.contextmanager
+def azurite() -> Iterator[Azure]:
+    """Run Azurite once."""
+    if not AZURITE.exists():
+        raise NotStartedError(f"there is no {AZURITE}; make test installs it")
+    (port,) = free_ports(1)
+    server = Azure(f"http://{HOST}:{port}", base64.b64encode(secrets.token_bytes(64)).decode())
+    words = ["--blobHost", HOST, "--blobPort", port, "--inMemoryPersistence", "--disableTelemetry"]
+    command = [shutil.which("node"), AZURITE, *words, "--skipApiVersionCheck", "--silent"]
+    accounts = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{server.secrets[0]}"}
+    with running(lambda _: command, lambda: answers(server.origin), accounts):
+        yield server
+
+
+def azure_server() -> AbstractContextManager[Azure]:
+    """Run Azurite with all data in memory."""
+    return retried(azurite)

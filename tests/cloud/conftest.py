@@ -1,0 +1,77 @@
+"""Fixtures of the tests with object storage: real servers, and buckets with the environment that reaches them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cloud_azure import AZURITE, NO_NPM, Azure, azure_server
+from cloud_gcs import GCS, gcs_server
+from cloud_s3 import S3, moto_server, s3_server
+from cloud_servers import Bucket, Server
+
+STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
+CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "GCS", "CLOUDSDK_", "NO_GCE_CHECK", "STORAGE_EMULATOR_HOST", "AZURE_", "BOTO")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(scope="session", name="s3_server")
+def _s3_server() -> Iterator[S3]:
+    """Give a running SeaweedFS."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="moto_server")
+def _moto_server() -> Iterator[S3]:
+    """Give a running moto, for what SeaweedFS does not; see cloud_servers."""
+    with moto_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="gcs_server")
+def _gcs_server() -> Iterator[GCS]:
+    """Give a running fake-gcs-server."""
+    with gcs_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="azure_server")
+def _azure_server() -> Iterator[Azure]:
+    """Give a running Azurite; its tests are skipped only where there is no npm to install it with."""
+    if not AZURITE.exists() and not shutil.which("npm"):
+        pytest.skip(NO_NPM)
+    with azure_server() as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def object_store(request: pytest.FixtureRequest) -> Server:
+    """Give a server of each provider in turn."""
+    server: Server = request.getfixturevalue(STORES[request.param])
+    return server
+
+
+@pytest.fixture
+def no_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's own settings, credential files and proxies out of a test."""
+    for name in os.environ:
+        if name.startswith(CLOUD_VARIABLES) or name.upper() in PROXY_VARIABLES:
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
+
+@pytest.fixture
+def bucket(object_store: Server, no_cloud: None, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Give a fresh bucket of each provider in turn; the environment points clients at it."""
+    for name, text in object_store.environment.items():
+        monkeypatch.setenv(name, text)
+    return object_store.new_bucket()
