@@ -122,6 +122,12 @@ def open_store(uri: CloudUri, options: StorageOptions) -> ObjectStore:
         return _opened[known]
 
 
+def forget_stores() -> None:
+    """Open buckets anew from now on, by what the environment says then."""
+    with _opening:
+        _opened.clear()
+
+
 def _new_store(uri: CloudUri, options: StorageOptions) -> ObjectStore:
     if uri.scheme == "s3":
         from pycytominer_transform.common.s3_store import S3Store

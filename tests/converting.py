@@ -74,7 +74,7 @@ class Convert:
     folder: Path
     _made: list[Path] = field(default_factory=list)
 
-    def __call__(self, source: Path, how: str = "files", options: Options | None = None) -> Path:
+    def __call__(self, source: Path | str, how: str = "files", options: Options | None = None) -> Path:
         """Convert a source and give the Parquet file."""
         work = self.folder / f"{len(self._made):03d}"
         work.mkdir(parents=True)
@@ -89,13 +89,19 @@ class Convert:
         return work / "out.parquet"
 
 
-def _in_process(source: Path, work: Path, options: Options) -> None:
-    places = [source, work / "manifest.arrow", work / "bundle", work / "profiles", work / "out.parquet"]
+def _in_process(source: Path | str, work: Path, options: Options) -> None:
+    places: list[Path | str] = [
+        source,
+        work / "manifest.arrow",
+        work / "bundle",
+        work / "profiles",
+        work / "out.parquet",
+    ]
     for stage, before, after in zip(STAGES, places, places[1:], strict=False):
         run(stage, before, "-o", after, *options.of(stage))
 
 
-def _by_shell(source: Path, work: Path, links: str, options: Options) -> None:
+def _by_shell(source: Path | str, work: Path, links: str, options: Options) -> None:
     """Write the stages as one script: stages with a pipe between them run at once, the others one after the other."""
     script = f"pct-discover -q {shlex.quote(str(source))} {shlex.join(options.discover)}"
     for place, (link, stage) in enumerate(zip(links, STAGES[1:], strict=True), start=1):
@@ -108,7 +114,7 @@ def _by_shell(source: Path, work: Path, links: str, options: Options) -> None:
     assert all(": warning: " in line for line in done.stderr.splitlines()), done.stderr
 
 
-def _by_flow(source: Path, work: Path, runner: str, options: Options) -> None:
+def _by_flow(source: Path | str, work: Path, runner: str, options: Options) -> None:
     words = [word for stage in STAGES for word in options.of(stage)]
     named = shlex.join(["pct-flow", str(source), "-o", "out.parquet", "--runner", runner, "--quiet", *words])
     done = run_shell(named, work)

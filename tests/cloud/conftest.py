@@ -12,6 +12,7 @@ from cloud_azure import AZURITE, NO_NPM, Azure, azure_server
 from cloud_gcs import GCS, gcs_server
 from cloud_s3 import S3, moto_server, s3_server
 from cloud_servers import Bucket, Server
+from pycytominer_transform.common.object_store import forget_stores
 
 STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
 CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "GCS", "CLOUDSDK_", "NO_GCE_CHECK", "STORAGE_EMULATOR_HOST", "AZURE_", "BOTO")
@@ -58,6 +59,7 @@ def object_store(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture
 def no_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the developer's own settings, credential files and proxies out of a test."""
+    forget_stores()
     for name in os.environ:
         if name.startswith(CLOUD_VARIABLES) or name.upper() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
@@ -75,3 +77,11 @@ def bucket(object_store: Server, no_cloud: None, monkeypatch: pytest.MonkeyPatch
     for name, text in object_store.environment.items():
         monkeypatch.setenv(name, text)
     return object_store.new_bucket()
+
+
+@pytest.fixture
+def s3(s3_server: S3, no_cloud: None, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Give a fresh bucket of S3 alone; the environment points clients at it."""
+    for name, text in s3_server.environment.items():
+        monkeypatch.setenv(name, text)
+    return s3_server.new_bucket()

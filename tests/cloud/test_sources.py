@@ -1,0 +1,126 @@
+"""Sources in cloud stores give what the same files give on a disk, to the last bit."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cloud_s3 import S3
+from cloud_servers import Bucket
+from converting import Convert, Options, differences, parquet_table, run
+from npz_files import plate_file
+from plates import Plate, write_csv
+from plates_awkward import AWKWARD
+from pycytominer_transform.tools import discover, extract
+
+SPLIT = Options(discover=("--part-size", "1"))
+CSV_TREES = [name for name, awkward in AWKWARD.items() if awkward.layout == "cellprofiler_csv"]
+
+
+def copied(bucket: Bucket, folder: Path) -> Path:
+    """Write all objects of a bucket to files, so that a disk has what the bucket has and no more."""
+    for key in bucket.keys():
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bucket.get(key))
+    return folder
+
+
+def assert_same_as_local(bucket: Bucket, prefix: str, convert: Convert, folder: Path, *ways: str) -> Path:
+    """Convert a prefix from its bucket and from a copy on the disk, and give the Parquet file of both."""
+    local = convert(copied(bucket, folder) / prefix, options=SPLIT)
+    for way in ways or ("files",):
+        assert differences(local, convert(f"{bucket.url}/{prefix}", way, SPLIT)) == []
+    return local
+
+
+@pytest.mark.parametrize("name", CSV_TREES)
+def test_awkward_folders(name: str, s3_server: S3, s3: Bucket, convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    source = AWKWARD[name].write(tmp_path / "made" / name)
+    s3.upload_tree(source, name)
+    assert parquet_table(assert_same_as_local(s3, name, convert, tmp_path / "copy")).num_rows
+
+
+def test_a_plate_in_all_ways(bucket: Bucket, convert: Convert, tmp_path: Path) -> None:
+    source = write_csv(Plate(folders=5, cells=20, features=8, missing=0.1, sites=2), tmp_path / "plate one")
+    bucket.upload_tree(source, "screens/plate one")
+    bucket.put("screens/plate one more/p1/Cells.csv", b"of another plate")
+    (tmp_path / "copy").mkdir()
+    ways = ("files", "pipe", "concurrent")
+    assert parquet_table(assert_same_as_local(bucket, "screens/plate one", convert, tmp_path / "copy", *ways)).num_rows
+
+
+def _packed(folder: Path) -> Path:
+    tree = write_csv(Plate(folders=3, cells=20, features=8), folder / "plate")
+    for path in tree.rglob("*.csv"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return tree
+
+
+def _npz(folder: Path) -> Path:
+    for well in range(5):
+        rows = [[float(well * 10 + row), row / 3, -1.0] for row in range(4)]
+        plate_file(folder / "plate" / f"A0{well}" / "1.npz", rows, [[1.0, row] for row in range(4)])
+    return folder / "plate"
+
+
+@pytest.mark.parametrize("write", [_packed, _npz])
+def test_other_kinds(write: Callable[[Path], Path], bucket: Bucket, convert: Convert, tmp_path: Path) -> None:
+    bucket.upload_tree(write(tmp_path / "made"), "plate")
+    assert parquet_table(assert_same_as_local(bucket, "plate", convert, tmp_path / "copy")).num_rows
+
+
+def test_real_files(shared_data: Path, s3: Bucket, convert: Convert, tmp_path: Path) -> None:
+    for name in ("ExampleHuman",):
+        s3.upload_tree(shared_data / name, name)
+        assert_same_as_local(s3, name, convert, tmp_path / "copy")
+
+
+def test_large_objects_come_piece_by_piece(s3: Bucket, convert: Convert, tmp_path: Path) -> None:
+    """Larger than what is held at once, so that a file is parsed as it comes."""
+    source = write_csv(Plate(folders=1, cells=6_000, features=700), tmp_path / "plate")
+    assert max(path.stat().st_size for path in source.rglob("*.csv")) > 1 << 26
+    s3.upload_tree(source, "plate")
+    assert differences(convert(source), convert(f"{s3.url}/plate")) == []
+
+
+@pytest.mark.parametrize("spoil", ["changed", "gone"])
+def test_an_object_that_is_another_one_since(
+    spoil: str, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.upload_tree(write_csv(Plate(folders=2, cells=5, features=4), tmp_path / "plate"), "plate")
+    run("discover", f"{bucket.url}/plate", "-o", tmp_path / "m.arrow")
+    victim = next(key for key in bucket.keys() if key.endswith("Cells.csv"))
+    content = bucket.get(victim)
+    bucket.delete(victim)
+    if spoil == "changed":
+        bucket.put(victim, content.replace(b"1", b"2"))
+    assert extract.main([str(tmp_path / "m.arrow"), "-o", str(tmp_path / "bundle")]) == 1
+    said = capsys.readouterr().err
+    assert victim in said
+    assert "run pct-discover again" in said
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("nothing/here", "no such object"), ("", "no such object"), ("notes.txt", "")],
+)
+def test_nothing_to_convert(place: str, said: str, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    if place == "notes.txt":
+        bucket.put(place, b"words")
+    assert discover.main([f"{bucket.url}/{place}"]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_no_such_bucket(object_store: S3, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    assert discover.main([f"{object_store.scheme}://nowhere-to-be-found/plate"]) == 1
+    error = capsys.readouterr().err
+    assert "nowhere-to-be-found" in error
+    assert len(error.splitlines()) == 1
