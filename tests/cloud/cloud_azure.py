@@ -22,9 +22,10 @@ from azure.storage.blob import (
 from cloud_processes import HOST, NotStartedError, answers, free_ports, retried, running
 from cloud_servers import Server
 
-__all__ = ["AZURITE", "NO_NPM", "Azure", "azure_server"]
+__all__ = ["AZURITE", "CONNECTION_STRING", "NO_NPM", "Azure", "azure_server"]
 
 ACCOUNT = "plates"
+CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 AZURITE = Path(sys.prefix) / "node_modules/azurite/dist/src/blob/main.js"
 NO_NPM = "Azurite, Azure's storage server, cannot be installed: there is no npm"
 
@@ -37,29 +38,26 @@ class Azure(Server):
     def __init__(self, origin: str, key: str) -> None:
         super().__init__(origin)
         self.secrets = (key,)
-        self.client = self.client_at(origin)
+        self.client = self.connect()
 
-    def endpoint_at(self, origin: str) -> str:
-        return f"{origin}/{ACCOUNT}"
+    @property
+    def endpoint(self) -> str:
+        return f"{self.origin}/{ACCOUNT}"
 
-    def client_at(self, origin: str) -> BlobServiceClient:
-        """Give Azure's client for an address of this server; it may be shared by threads."""
-        return BlobServiceClient.from_connection_string(self.connection_string(origin))
+    def connect(self) -> BlobServiceClient:
+        return BlobServiceClient.from_connection_string(self.environment[CONNECTION_STRING])
 
-    def connection_string(self, origin: str) -> str:
-        """Give all that a client needs to know in one line."""
+    @property
+    def environment(self) -> dict[str, str]:
         account = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={self.secrets[0]}"
-        return f"{account};BlobEndpoint={self.endpoint_at(origin)};"
-
-    def environment_at(self, origin: str) -> dict[str, str]:
-        return {"AZURE_STORAGE_CONNECTION_STRING": self.connection_string(origin)}
+        return {CONNECTION_STRING: f"{account};BlobEndpoint={self.endpoint};"}
 
     @property
     def reader_environment(self) -> dict[str, str]:
         until = datetime.now(UTC) + timedelta(days=1)
         everything, reading = ResourceTypes(True, True, True), AccountSasPermissions(read=True, list=True)
         token = generate_account_sas(ACCOUNT, self.secrets[0], everything, reading, until)
-        return {"AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={self.endpoint};SharedAccessSignature={token}"}
+        return {CONNECTION_STRING: f"BlobEndpoint={self.endpoint};SharedAccessSignature={token}"}
 
     @property
     def wrong_environment(self) -> dict[str, str]:
@@ -79,7 +77,8 @@ class Azure(Server):
         self.client.get_blob_client(bucket, key).upload_blob(content, overwrite=True)
 
     def get(self, bucket: str, key: str) -> bytes:
-        return self.client.get_blob_client(bucket, key).download_blob().readall()
+        content: bytes = self.client.get_blob_client(bucket, key).download_blob().readall()
+        return content
 
     def delete(self, bucket: str, key: str) -> None:
         self.client.get_blob_client(bucket, key).delete_blob()

@@ -31,20 +31,20 @@ class GCS(Server):
 
     def __init__(self, origin: str) -> None:
         super().__init__(origin)
-        self.client = self.client_at(origin)
+        self.client = self.connect()
 
-    def client_at(self, origin: str) -> Any:
-        """Give Google's client for an address of this server; it may be shared by threads."""
+    def connect(self) -> Any:
         anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
         session = requests.Session()
         session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=UPLOAD_THREADS))
         return storage.Client(
-            project=PROJECT, credentials=anybody, _http=session, client_options={"api_endpoint": origin}
+            project=PROJECT, credentials=anybody, _http=session, client_options={"api_endpoint": self.origin}
         )
 
-    def environment_at(self, origin: str) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
         return {
-            "STORAGE_EMULATOR_HOST": origin,
+            "STORAGE_EMULATOR_HOST": self.origin,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             # Neither the metadata service of Google's machines nor a bucket's kind is asked for.
             "NO_GCE_CHECK": "true",

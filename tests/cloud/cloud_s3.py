@@ -36,21 +36,25 @@ class S3(Server):
         super().__init__(origin)
         self.key_id, self.reader_id = (f"AKIA{secrets.token_hex(8).upper()}" for _ in range(2))
         self.secrets = (secrets.token_hex(20), secrets.token_hex(20))
-        self.client = self.client_at(origin)
+        self.client = self.connect()
 
-    def client_at(self, origin: str) -> Any:
-        """Give boto3's client with this server's keys for an address of it; it may be shared by threads."""
+    def connect(self) -> Any:
         config = Config(
             s3={"addressing_style": "path"}, max_pool_connections=UPLOAD_THREADS, retries={"total_max_attempts": 1}
         )
         # A session of its own: making clients from the default one is not safe in threads.
         return boto3.session.Session().client(
-            "s3", endpoint_url=origin, region_name=REGION, config=config,
+            "s3", endpoint_url=self.origin, region_name=REGION, config=config,
             aws_access_key_id=self.key_id, aws_secret_access_key=self.secrets[0],
         )  # fmt: skip
 
-    def environment_at(self, origin: str) -> dict[str, str]:
-        anonymous = {"AWS_ENDPOINT_URL_S3": origin, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
+    @property
+    def environment(self) -> dict[str, str]:
+        anonymous = {
+            "AWS_ENDPOINT_URL_S3": self.origin,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
         return anonymous | {KEY_ID: self.key_id, SECRET: self.secrets[0]}
 
     @property

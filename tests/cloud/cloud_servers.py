@@ -29,12 +29,14 @@ has neither preconditions nor pages nor 404 for a replaced generation, and is no
 
 from __future__ import annotations
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 __all__ = ["UPLOAD_THREADS", "Bucket", "Server"]
 
@@ -50,34 +52,40 @@ class Server(ABC):
         What its URLs begin with: `s3`, `gs` or `az`.
     origin
         Where it listens: `http://127.0.0.1:PORT`.
+    client
+        The provider's own client.
     secrets
         The texts that no message, log or output may ever show.
     """
 
     scheme: str
+    client: Any
     secrets: tuple[str, ...] = ()
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self._numbers = itertools.count(1)
 
+    @abstractmethod
+    def connect(self) -> Any:
+        """Give the provider's own client for the origin; it may be shared by threads."""
+
+    def at(self, origin: str) -> Self:
+        """Give the same server as reached by another address, a proxy's say."""
+        seen = copy.copy(self)
+        seen.origin = origin
+        seen.client = seen.connect()
+        return seen
+
     @property
     def endpoint(self) -> str:
         """What clients want as their endpoint's URL."""
-        return self.endpoint_at(self.origin)
-
-    def endpoint_at(self, origin: str) -> str:
-        """Give the endpoint's URL where clients reach this server by another address, a proxy's say."""
-        return origin
-
-    @abstractmethod
-    def environment_at(self, origin: str) -> dict[str, str]:
-        """Give the variables that point a client, with its credentials, at another address for this server."""
+        return self.origin
 
     @property
+    @abstractmethod
     def environment(self) -> dict[str, str]:
-        """The variables that point a client at this server, with its credentials."""
-        return self.environment_at(self.origin)
+        """The variables that point a client at this server, with credentials for everything."""
 
     @property
     @abstractmethod

@@ -18,7 +18,7 @@ from azure.storage.blob import BlobServiceClient
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from cloud_azure import Azure
+from cloud_azure import CONNECTION_STRING, Azure
 from cloud_processes import answers
 from cloud_s3 import S3
 from cloud_servers import Bucket
@@ -107,9 +107,10 @@ def test_azure_reads_and_lists_as_the_keys_allow(azure_server: Azure) -> None:
     private, public = azure_server.new_bucket(), azure_server.new_bucket(public=True)
     private.put("a", b"a")
     public.put("a", b"a")
-    name = "AZURE_STORAGE_CONNECTION_STRING"
-    reader = BlobServiceClient.from_connection_string(azure_server.reader_environment[name])
-    stranger = BlobServiceClient.from_connection_string(azure_server.wrong_environment[name], retry_total=0)
+    reader = BlobServiceClient.from_connection_string(azure_server.reader_environment[CONNECTION_STRING])
+    stranger = BlobServiceClient.from_connection_string(
+        azure_server.wrong_environment[CONNECTION_STRING], retry_total=0
+    )
     anybody = BlobServiceClient(azure_server.endpoint)
     assert reader.get_blob_client(private.name, "a").download_blob().readall() == b"a"
     assert anybody.get_blob_client(public.name, "a").download_blob().readall() == b"a"
