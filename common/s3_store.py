@@ -131,10 +131,12 @@ class S3Store:
                     Bucket=self.bucket, Key=stored.key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stored.mark}"'
                 )
                 content = bytes(answer["Body"].read())
-        except (NoSuchObjectError, ObjectChangedError) as error:
-            raise SourceChangedError(f"{where}: {error} since it was listed; run pct-discover again") from error
+        except (NoSuchObjectError, ObjectChangedError):
+            raise SourceChangedError(
+                f"{where}: is gone or has changed since it was listed; run pct-discover again"
+            ) from None
         if answer["ETag"].strip('"') != stored.mark:
-            raise SourceChangedError(f"{where}: has changed since it was listed; run pct-discover again")
+            raise SourceChangedError(f"{where}: is gone or has changed since it was listed; run pct-discover again")
         if len(content) != end - start:
             raise PassingStorageError(f"cannot read {where}: the answer was cut off")
         return content
@@ -240,9 +242,9 @@ class S3Store:
         if code in _PASSING or status >= 500 or status == 429:
             return PassingStorageError(f"cannot {doing}: the server is busy or out of order ({code})")
         if status == 404:
-            return NoSuchObjectError("is gone")
+            return NoSuchObjectError(f"cannot {doing}: it is gone, or never was there")
         if status in (409, 412):
-            return ObjectChangedError("has changed")
+            return ObjectChangedError(f"cannot {doing}: it has changed meanwhile")
         if status == 403:
             return StorageError(f"cannot {doing}: no permission ({code}); for a public bucket give --no-sign-request")
         return StorageError(f"cannot {doing}: the server says {code}")
