@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pycytominer_transform.common.cloud_clients import client_arguments
+from pycytominer_transform.common.cloud_clients import client_arguments, client_class
 from pycytominer_transform.common.errors import (
     DestinationExistsError,
     PassingStorageError,
@@ -50,7 +50,6 @@ class S3Store:
         import botocore.exceptions
         from botocore import UNSIGNED
         from botocore.config import Config
-        from cloudpathlib import S3Client
 
         self.name = f"s3://{bucket}"
         self.bucket = bucket
@@ -60,7 +59,8 @@ class S3Store:
             "endpoint_url": options.endpoint_url,
             "profile_name": options.profile,
         }
-        arguments = client_arguments(S3Client, options, named)
+        client = client_class("S3Client")
+        arguments = client_arguments(client, options, named)
         addressing = arguments.get("addressing_style")
         self._virtual = addressing == "virtual"
         settings = Config(
@@ -76,7 +76,7 @@ class S3Store:
             response_checksum_validation="when_required",
         )
         try:
-            self._session = S3Client(**arguments).sess
+            self._session = client(**arguments).sess
             self.client = self._session.client("s3", endpoint_url=arguments.get("endpoint_url"), config=settings)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise UsageError(f"{self.name}: {error}") from error

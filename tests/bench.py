@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench_cloud import cloud_groups
 from bench_measure import Case, Group, Taken, run_group, table_lines
 from bench_peer import Peer, install_peer
 from plates import Plate, write_csv
@@ -23,7 +24,7 @@ from plates_sqlite import SqliteStyle, write_sqlite
 
 TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-flow")
 KINDS = ("csv", "cellprofiler_sqlite", "cytominer_database")
-GROUPS = ("help", "small", *KINDS)
+GROUPS = ("help", "small", *KINDS, "cloud")
 HERE = Path(__file__).resolve().parent
 REAL = HERE.parents[1] / "shared" / "data" / "ExampleHuman"
 
@@ -47,7 +48,7 @@ def tool(name: str) -> str:
     return shlex.quote(str(Path(sys.executable).parent / name))
 
 
-def pipe(source: Path, out: Path) -> Case:
+def pipe(source: Path | str, out: Path) -> Case:
     """Give the four-tool pipe on a source, as a user types it."""
     stages = [f"{tool('pct-discover')} {shlex.quote(str(source))}", tool("pct-extract"), tool("pct-join")]
     stages.append(f"{tool('pct-write')} -o {shlex.quote(str(out))}")
@@ -81,6 +82,10 @@ def groups(options: Options) -> Iterator[Group]:
         for kind in KINDS:
             if kind in options.groups:
                 yield _plate_group(options, folders, kind, outputs)
+    if "cloud" in options.groups:
+        plate = plate_of(options, options.folders[0], "csv")
+        with cloud_groups(plate, options.work, outputs, pipe) as compared:
+            yield from compared
 
 
 def _plate_group(options: Options, folders: int, kind: str, outputs: Path) -> Group:
