@@ -43,7 +43,7 @@ class Upload(Protocol):
     def put_part(self, number: int, content: bytes) -> None:
         """Send a part, numbered from 1; all but the last have the store's `ObjectStore.part_bytes`."""
 
-    def complete(self, *, overwrite: bool) -> None:
+    def complete(self) -> None:
         """Make the object of the parts that were sent.
 
         Raises
@@ -94,8 +94,14 @@ class ObjectStore(Protocol):
             The object is gone or has another mark.
         """
 
-    def begin_upload(self, key: str) -> Upload:
-        """Begin to write an object."""
+    def begin_upload(self, key: str, *, overwrite: bool) -> Upload:
+        """Begin to write an object.
+
+        Raises
+        ------
+        DestinationExistsError
+            There is one already, it is not to be overwritten, and the store says so now rather than at the end.
+        """
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; one that is not there is none too many."""

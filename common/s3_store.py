@@ -141,9 +141,9 @@ class S3Store:
             raise PassingStorageError(f"cannot read {where}: the answer was cut off")
         return content
 
-    def begin_upload(self, key: str) -> S3Upload:
+    def begin_upload(self, key: str, *, overwrite: bool) -> S3Upload:
         """Begin to write an object."""
-        return S3Upload(self, key)
+        return S3Upload(self, key, overwrite=overwrite)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects."""
@@ -267,9 +267,10 @@ def _short(error: Exception) -> str:
 class S3Upload:
     """A multipart upload; see `object_store.Upload`."""
 
-    def __init__(self, store: S3Store, key: str) -> None:
+    def __init__(self, store: S3Store, key: str, *, overwrite: bool) -> None:
         self._store = store
         self._key = key
+        self._condition = {} if overwrite else {"IfNoneMatch": "*"}
         self._doing = f"write {store.name}/{key}"
         self._tags: dict[int, str] = {}
         with store.faults(self._doing):
@@ -281,14 +282,13 @@ class S3Upload:
             answer = self._store.client.upload_part(**self._named, PartNumber=number, Body=content)
         self._tags[number] = answer["ETag"]
 
-    def complete(self, *, overwrite: bool) -> None:
+    def complete(self) -> None:
         """Make the object of the parts that were sent."""
         parts = [{"PartNumber": number, "ETag": tag} for number, tag in sorted(self._tags.items())]
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
         try:
             with self._store.faults(self._doing):
                 self._store.client.complete_multipart_upload(
-                    **self._named, MultipartUpload={"Parts": parts}, **condition
+                    **self._named, MultipartUpload={"Parts": parts}, **self._condition
                 )
         except ObjectChangedError:
             raise DestinationExistsError(
