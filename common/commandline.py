@@ -182,9 +182,19 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
     set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
     with _termination_raises():
         try:
+            _remove_leftovers(args)
             return body(args)
         except BaseException as error:
             return _report(error, parser.prog)
+
+
+def _remove_leftovers(args: argparse.Namespace) -> None:
+    """Remove what a killed run left behind while it made the same output."""
+    from pycytominer_transform.common.standard_io import STANDARD
+    from pycytominer_transform.common.temporary_names import remove_leftovers
+
+    if (output := getattr(args, "output", STANDARD)) != STANDARD:
+        remove_leftovers(Path(output))
 
 
 def _report(error: BaseException, tool: str) -> int:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.destination import temporary_folder
-from pycytominer_transform.common.errors import FailedPartsError, PctError, describe_os_error
+from pycytominer_transform.common.errors import FailedPartsError, PctError
+from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
 from pycytominer_transform.common.reporting import logger
+from pycytominer_transform.common.temporary_names import TEMPORARY_SUFFIX, discard, remove_dead, remove_leftovers
 
-_FOLDERS = ("manifests", "bundles", "profiles")
+_PROFILES = "profiles"
+_FOLDERS = ("manifests", "bundles", _PROFILES)
 _SUFFIX = ".pct-work"
 
 
@@ -36,6 +38,13 @@ class WorkDir:
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
 
+    def remove_interrupted(self) -> None:
+        """Remove what processes that were killed had begun here; they hold no lock on it any more."""
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            with suppress(FileNotFoundError):
+                for path in [entry.path for entry in os.scandir(folder) if entry.name.endswith(TEMPORARY_SUFFIX)]:
+                    remove_dead(Path(path))
+
     def manifest_of(self, manifest: Manifest, part: int) -> Path:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
         folder = self.path / "manifests" / part_name(part)
@@ -49,7 +58,7 @@ class WorkDir:
 
     def profiles_of(self, part: int) -> Path:
         """Give the place of one part's profiles."""
-        return self.path / "profiles" / part_name(part)
+        return self.path / _PROFILES / part_name(part)
 
     def finished_counts(self, part: int, wanted: Manifest, steps: Sequence[Step]) -> dict[str, Any] | None:
         """Give the counts of a part that an earlier run finished.
@@ -94,27 +103,56 @@ def open_work_dir(path: str, *, output: Path, keep: bool) -> Iterator[WorkDir]:
         What the work leads to.
     keep : bool
         Leave everything there although all went well.
+
+    Raises
+    ------
+    WorkDirInUseError
+        Another process works in the user's.
     """
-    lasting = output.absolute().with_name(f"{output.name}{_SUFFIX}")
     if not path:
-        with temporary_folder(output, keep=keep) as folder:
-            try:
-                yield WorkDir(folder)
-            except FailedPartsError:
-                # Some parts may have taken hours; the next run finds them by --work-dir.
-                if any((folder / "profiles").iterdir()) and not lasting.exists():
-                    os.rename(folder, lasting)
-                raise
-            if keep and not lasting.exists():
-                os.rename(folder, lasting)
-                logger.info("the work is kept in %s", lasting)
+        with _own_folder(output, keep=keep) as folder:
+            yield WorkDir(folder)
         return
     # A folder of our own inside: the user's may hold anything, a manifest.arrow or profiles/ among it.
     work = WorkDir(Path(os.path.abspath(path)) / f"{output.name}{_SUFFIX}")
+    remove_leftovers(work.path)
+    with locked_folder(work.path):
+        work.remove_interrupted()
+        try:
+            yield work
+        except BaseException:
+            work.remove_interrupted()
+            raise
+        if not keep:
+            discard(work.path)
+
+
+@contextmanager
+def _own_folder(output: Path, *, keep: bool) -> Iterator[Path]:
+    lasting = output.absolute().with_name(f"{output.name}{_SUFFIX}")
+    with temporary_folder(output, keep=keep) as folder:
+        try:
+            yield folder
+        except FailedPartsError:
+            # Some parts may have taken hours; the next run finds them by --work-dir.
+            _keep_parts(folder, lasting)
+            raise
+        if keep:
+            _keep_parts(folder, lasting)
+            logger.info("the work is kept in %s", lasting)
+
+
+def _keep_parts(folder: Path, lasting: Path) -> None:
+    """Give a work dir its lasting name; where an earlier one has it, add the finished parts to that."""
+    profiles = folder / _PROFILES
+    if not profiles.is_dir() or not any(profiles.iterdir()):
+        return
     try:
-        work.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise describe_os_error(error, f"make the work dir {path}") from error
-    yield work
-    if not keep:
-        shutil.rmtree(work.path, ignore_errors=True)
+        os.rename(folder, lasting)
+    except OSError:
+        with locked_folder(lasting):
+            (lasting / _PROFILES).mkdir(exist_ok=True)
+            for part in profiles.iterdir():
+                discard(lasting / _PROFILES / part.name)
+                os.rename(part, lasting / _PROFILES / part.name)
+        discard(folder)
