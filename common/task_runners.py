@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, is_passing
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+# What Dask says when a worker, or the way to it, is no more.
+_LOST = frozenset(("CommClosedError", "FutureCancelledError", "FuturesCancelledError", "KilledWorker"))
 
 RunnerKind = Literal["concurrent", "dask", "sequential"]
 
@@ -121,6 +124,11 @@ def outcomes(submissions: Iterable[tuple[K, Submitted[R]]], *, in_flight: int) -
             yield _ended(*waiting.popleft())
     while waiting:
         yield _ended(*waiting.popleft())
+
+
+def is_passing_here(error: Exception) -> bool:
+    """Say whether work may succeed when it is tried again: see `errors.is_passing`, or its Dask worker was lost."""
+    return is_passing(error) or (type(error).__module__.startswith("distributed.") and type(error).__name__ in _LOST)
 
 
 def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pycytominer_transform.common.arrow_streams import is_complete_file
 from pycytominer_transform.common.destination import temporary_folder
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
-from pycytominer_transform.common.reporting import logger
+from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.temporary_names import TEMPORARY_SUFFIX, discard, remove_dead, remove_leftovers
 
 _PROFILES = "profiles"
@@ -24,19 +25,36 @@ _SUFFIX = ".pct-work"
 
 @dataclass(frozen=True)
 class WorkDir:
-    """A folder with the manifest of a source, and for each part its own manifest, its bundle and its profiles."""
+    """A folder with the manifest of a source, and for each part its own manifest, its bundle and its profiles.
+
+    Attributes
+    ----------
+    outdated : set of int
+        Parts found there that were made from other files or by other options, and so are made again.
+    """
 
     path: Path
+    outdated: set[int] = field(default_factory=set)
 
     @property
     def manifest(self) -> Path:
         """The manifest of the whole source."""
         return self.path / MANIFEST_FILE
 
-    def prepare(self) -> None:
-        """Make the folders for the parts."""
+    def prepare(self, parts: Iterable[int] = ()) -> None:
+        """Make the folders for the parts, and remove those that an earlier run cut otherwise."""
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
+        wanted = {part_name(part) for part in parts}
+        for name in sorted(set(os.listdir(self.path / _PROFILES)) - wanted):
+            discard(self.path / _PROFILES / name)
+
+    def report_outdated(self) -> None:
+        """Say how many parts are made again because what they are made from or how has changed."""
+        if number := len(self.outdated):
+            were, are = ("was", "it is") if number == 1 else ("were", "they are")
+            told = "%s %s made from other files or by other options before; %s made again"
+            logger.info(told, count(number, "part"), were, are)
 
     def remove_interrupted(self) -> None:
         """Remove what processes that were killed had begun here; they hold no lock on it any more."""
@@ -77,16 +95,21 @@ class WorkDir:
         dict or None
             What its join counted; None where it is to be made, again or for the first time.
         """
-        if not (self.profiles_of(part) / MANIFEST_FILE).is_file():
+        place = self.profiles_of(part)
+        if not (place / MANIFEST_FILE).is_file():
             return None
         try:
-            before = read_manifest_beside(self.profiles_of(part))
+            before = read_manifest_beside(place)
         except PctError:
             return None
         made_by = [(step.tool, step.version, step.options) for step in before.provenance]
         same_steps = made_by == [(step.tool, step.version, step.options) for step in steps]
         if not same_steps or replace(before, provenance=()) != replace(wanted, provenance=()):
-            logger.info("part %d was made from other files or by other options before; it is made again", part)
+            logger.debug("part %d was made from other files or by other options before", part)
+            self.outdated.add(part)
+            return None
+        if not is_complete_file(place / f"{part_name(part)}.arrow"):
+            logger.debug("part %d is not complete in %s", part, place)
             return None
         return before.provenance[-1].counts
 

@@ -6,11 +6,11 @@ import fcntl
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from pycytominer_transform.common import destination, temporary_names
+from pycytominer_transform.common.errors import TerminatedError
 from pycytominer_transform.common.temporary_names import remove_leftovers
 from pycytominer_transform.tools import write
 
@@ -59,25 +59,20 @@ def replaced(path: Path, times: int) -> None:
             (folder / "new").touch()
 
 
-def test_a_folder_is_replaced_in_one_step(old: Path) -> None:
+def test_a_folder_is_replaced_in_one_step(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try_name, other = old.with_name("a"), old.with_name("b")
     try_name.mkdir()
     other.mkdir()
     if not destination._exchanged(try_name, other):
         pytest.skip("this system cannot exchange two names")
-    ended, missed = threading.Event(), []
+    rename = os.rename
 
-    def look() -> None:
-        while not ended.is_set():
-            if not old.exists():
-                missed.append(old)
+    def watched(one: Path, other: Path) -> None:
+        rename(one, other)
+        assert old.exists()
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    replaced(old, 200)
-    ended.set()
-    looking.join()
-    assert not missed
+    monkeypatch.setattr(os, "rename", watched)
+    replaced(old, 2)
     assert entries(old) == {"new"}
     assert entries(old.parent) == {"plate", "a", "b"}
 
@@ -153,7 +148,7 @@ def test_a_tool_removes_what_an_earlier_run_of_it_left(tmp_path: Path, capsys: p
 
 
 def test_a_name_that_a_cleaner_got_hold_of_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cleaners = []
+    cleaners: list[int] = []
     opened = os.open
 
     def open_after_a_cleaner(path: Path, *words: int, **more: int) -> int:
@@ -173,16 +168,19 @@ def test_a_name_that_a_cleaner_got_hold_of_is_not_used(tmp_path: Path, monkeypat
 
 def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary_names._Held, "ended", False)
-    with pytest.raises(temporary_names.TerminatedError):
+
+    def written_meanwhile() -> None:
         with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as temporary:
             temporary.write_text("complete")
-            kept = temporary.open("a")
             temporary_names.end_all()
             assert entries(tmp_path) == set()
-            temporary.write_text("again")
-            kept.close()
-    assert entries(tmp_path) == set()
-    with pytest.raises(temporary_names.TerminatedError):
+            temporary.write_text("by a thread that knows nothing of it")
+
+    def begun_later() -> None:
         with destination.complete_folder(tmp_path / "out", overwrite=False, is_ours=lambda _: True):
             pass
-    assert entries(tmp_path) == set()
+
+    for work in (written_meanwhile, begun_later):
+        with pytest.raises(TerminatedError):
+            work()
+        assert entries(tmp_path) == set()
