@@ -34,7 +34,9 @@ class Bar:
     def line(self, now: float, width: int) -> str:
         """Write it in one line."""
         filled = _WIDTH * self.done // self.total if self.total else 0
-        text = f"{self.name:<9} [{'#' * filled}{'-' * (_WIDTH - filled)}] {self.done}/{self.total}"
+        text = f"{self.name:<9} [{'#' * filled}{'-' * (_WIDTH - filled)}]"
+        if self.total:
+            text += f" {self.done}/{self.total}"
         if self.rows:
             text += f"  {self.rows:,} rows"
         return f"{text}  {self._time(now)}"[: width - 1]

@@ -74,9 +74,9 @@ def task_runner(
     if dask_scheduler is not None:
         message = f"a Dask scheduler ({dask_scheduler}) goes with the runner 'dask', not {kind!r}"
         raise ValueError(message)
-    from prefect.task_runners import ThreadPoolTaskRunner
+    from pycytominer_transform.common.thread_runner import QuickThreadTaskRunner
 
-    return ThreadPoolTaskRunner(max_workers=workers if kind == "concurrent" else 1)
+    return QuickThreadTaskRunner(max_workers=workers if kind == "concurrent" else 1)
 
 
 def require_scheduler(address: str) -> None:

@@ -133,6 +133,11 @@ def end_all() -> None:
         discard(temporary)
 
 
+def remove_at_end(path: Path) -> None:
+    """Let `end_all` remove another file or folder too."""
+    _Held.paths.add(path)
+
+
 def discard(path: Path) -> None:
     """Remove a file or folder, renamed first: a thread still at work in it makes no new file there."""
     with suppress(OSError):
