@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.reporting import count, logger
-from pycytominer_transform.common.task_runners import Submitted, is_passing_here, outcomes
+from pycytominer_transform.common.task_runners import Submitted, is_passing_here, outcomes, reason_of
 
 R = TypeVar("R")
 
@@ -85,9 +85,9 @@ class PartRuns(Generic[R]):
             elif isinstance(outcome, UsageError):
                 raise outcome
             elif attempt < self.retries and is_passing_here(outcome):
-                logger.debug("part %d failed for a reason that may pass: %s", part, _reason(outcome))
+                logger.debug("part %d failed for a reason that may pass: %s", part, reason_of(outcome))
                 again.append(part)
-            elif self._is_too_much(part, _reason(outcome)):
+            elif self._is_too_much(part, reason_of(outcome)):
                 self.given_up = True
                 break
         return again
@@ -96,7 +96,3 @@ class PartRuns(Generic[R]):
         self.failures[part] = reason
         logger.error("part %d failed: %s", part, reason, extra={"fields": {"part": part, "outcome": "failed"}})
         return self.max_failures is not None and len(self.failures) > self.max_failures
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -22,9 +22,11 @@ __all__ = [
     "progress",
     "report_fields",
     "reports_json",
+    "say_line",
     "set_up_reporting",
     "shown",
     "size",
+    "terminal_level",
 ]
 
 LOGGER = "pycytominer_transform"
@@ -110,6 +112,23 @@ class _Said:
 
 
 _said = _Said()
+
+
+def terminal_level() -> int:
+    """Give the lowest level of the lines that are shown here."""
+    return min((handler.level for handler in _handlers_here()), default=logger.getEffectiveLevel())
+
+
+def say_line(level: int, message: str, fields: dict[str, object]) -> None:
+    """Show a line that another process has said, and has sent itself to whatever server tracks the run."""
+    record = logger.makeRecord(LOGGER, level, "", 0, "%s", (message,), None, extra={"fields": fields})
+    for handler in _handlers_here():
+        if level >= handler.level:
+            handler.handle(record)
+
+
+def _handlers_here() -> list[logging.Handler]:
+    return [handler for handler in logger.handlers if not type(handler).__module__.startswith("prefect.")]
 
 
 def reports_json() -> bool:

@@ -83,16 +83,15 @@ def test_a_folder_is_replaced_in_one_step(old: Path, monkeypatch: pytest.MonkeyP
      ("two steps", 9, "new")],
 )  # fmt: skip
 def test_who_is_killed_while_it_replaces_leaves_the_old_or_the_new(
-    how: str, at: int, left: str, old: Path, caplog: pytest.LogCaptureFixture
+    how: str, at: int, left: str, old: Path, told: pytest.LogCaptureFixture
 ) -> None:
     replace_and_be_killed(old, at, how)
     assert len(entries(old.parent)) == 2
-    caplog.set_level("INFO", "pycytominer_transform")
     remove_leftovers(old)
     assert entries(old) == {left}
     assert entries(old.parent) == {"plate"}
-    assert "which an interrupted run left behind" in caplog.text
-    assert ("it is put back" in caplog.text) is (how == "two steps" and at == 2)
+    assert "which an interrupted run left behind" in told.text
+    assert ("it is put back" in told.text) is (how == "two steps" and at == 2)
 
 
 def test_where_names_cannot_be_exchanged_a_folder_is_replaced_in_two_steps(
@@ -104,7 +103,7 @@ def test_where_names_cannot_be_exchanged_a_folder_is_replaced_in_two_steps(
     assert entries(old.parent) == {"plate"}
 
 
-def test_only_what_nobody_is_at_work_on_is_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_what_nobody_is_at_work_on_is_removed(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "out.parquet"
     others = {temporary_names.beside(tmp_path / name).name for name in ("out", "out.parquet.gz", "my.out.parquet")}
     elsewhere = ".out.parquet.node7-01234567.pct-tmp"
@@ -113,15 +112,14 @@ def test_only_what_nobody_is_at_work_on_is_removed(tmp_path: Path, caplog: pytes
     kept = entries(tmp_path)
     dead = temporary_names.beside(path)
     dead.touch()
-    caplog.set_level("INFO", "pycytominer_transform")
     with destination.complete_file(path, overwrite=False) as temporary:
         temporary.write_text("complete")
         remove_leftovers(path)
         assert entries(tmp_path) == {*kept, temporary.name}
     assert path.read_text() == "complete"
     assert entries(tmp_path) == {*kept, "out.parquet"}
-    assert [record.getMessage().split(" ", 1)[0] for record in caplog.records if "removed" in record.msg] == ["removed"]
-    assert f"{elsewhere} is there from a run on node7" in caplog.text
+    assert [record.getMessage().split(" ", 1)[0] for record in told.records if "removed" in record.msg] == ["removed"]
+    assert f"{elsewhere} is there from a run on node7" in told.text
 
 
 def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
