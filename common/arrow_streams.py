@@ -170,6 +170,19 @@ def read_one(path: Path, role: str) -> Iterator[OpenStream]:
         yield stream
 
 
+def is_complete_file(path: Path) -> bool:
+    """Say whether one of the suite's own Arrow files is there with its closing record; its rows are not read."""
+    import pyarrow as pa
+
+    try:
+        with path.open("rb") as file:
+            reader = pa.ipc.open_file(file)
+            last = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
+    except (OSError, ValueError, IndexError, pa.ArrowException):
+        return False
+    return CLOSING in dict(last.custom_metadata or {})
+
+
 class _WatchedEnd(io.RawIOBase):
     """Passes reads on and remembers the last eight bytes, by which a stream that was ended is known."""
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import argparse
 import errno
 import re
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from pycytominer_transform.common import errors
 from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.column_types import TYPES
+from pycytominer_transform.common.ending import ends_at_once, interruption_in, interruptions_raise, leave, take_process
 from pycytominer_transform.common.reporting import logger, set_up_reporting, shown
 from pycytominer_transform.common.version import tool_version
 
@@ -121,6 +119,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Parse a whole number, 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def byte_size(text: str) -> int:
     """Parse a size in bytes, such as ``64MB``, ``1.5GB`` or ``2GiB``."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE | re.ASCII)
@@ -176,16 +181,30 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
     """
     if argv is None:
         sys.meta_path.insert(0, _WithoutPandas())
+        take_process()
     try:
         args = parser.parse_args(argv)
     except SystemExit as error:
         return _flushed(int(error.code or 0))
     set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
-    with _termination_raises():
+    with interruptions_raise():
         try:
+            _remove_leftovers(args)
             return body(args)
         except BaseException as error:
-            return _report(error, parser.prog)
+            code = _report(interruption_in(error) or error, parser.prog)
+            if ends_at_once():
+                leave(code)
+            return code
+
+
+def _remove_leftovers(args: argparse.Namespace) -> None:
+    """Remove what a killed run left behind while it made the same output."""
+    from pycytominer_transform.common.standard_io import STANDARD
+    from pycytominer_transform.common.temporary_names import remove_leftovers
+
+    if (output := getattr(args, "output", STANDARD)) != STANDARD:
+        remove_leftovers(Path(output))
 
 
 def _report(error: BaseException, tool: str) -> int:
@@ -238,20 +257,3 @@ def _silence_stdout() -> None:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
         except (OSError, ValueError, AttributeError):
             return
-
-
-@contextmanager
-def _termination_raises() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that temporary files are removed on the way out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_terminated(_signal: int, _frame: FrameType | None) -> None:
-        raise errors.TerminatedError
-
-    before = signal.signal(signal.SIGTERM, raise_terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import shlex
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from pycytominer_transform.common.reporting import count, logger
 
 _LIBRARY = "dask_jobqueue"
 CLUSTERS = tuple(f"{name}Cluster" for name in ("HTCondor", "LSF", "Moab", "OAR", "PBS", "SGE", "SLURM"))
-_KEYS = ("cluster", "jobs", "arguments")
+_KEYS = ("cluster", "jobs", "timeout", "arguments")
+DEFAULT_TIMEOUT = 3600.0
+_FIRST_PATIENCE = 10.0
+_LONGEST_PATIENCE = 600.0
 _OF_SCHEDULER = "scheduler_options"
 _LISTS = ("worker_extra_args", "job_extra_directives", "job_script_prologue", "job_directives_skip")
 _SETTINGS = {
@@ -28,6 +32,8 @@ _SETTINGS = {
     "distributed.logging": {"distributed": "critical", "tornado": "critical", "tornado.application": "critical"},
     # DuckDB and Arrow hold a worker's event loop up for as long as one call takes; that is no reason to warn.
     "distributed.admin.tick.limit": "1h",
+    # A part whose worker died is tried again by the flow, which counts that and says so.
+    "distributed.scheduler.allowed-failures": 0,
 }
 # What the cluster class gives each job itself, and what no TOML file can hold.
 _NOT_FOR_FILES = {"self", "scheduler", "name", "security", "base_class_kwargs", "args", "kwargs"}
@@ -47,12 +53,15 @@ class DaskCluster:
         Parts that all of them work on at once.
     arguments : mapping
         The class's arguments.
+    timeout : float
+        Seconds to wait for the first worker, and for another when there are none any more.
     """
 
     kind: str
     jobs: int
     workers: int
     arguments: Mapping[str, Any]
+    timeout: float = DEFAULT_TIMEOUT
 
     def host(self) -> str:
         """Give the address at which the jobs reach this machine.
@@ -82,8 +91,8 @@ def read_dask_cluster(path: str) -> DaskCluster:
     Parameters
     ----------
     path : str
-        A TOML file with the keys ``cluster`` (``dask_jobqueue.SLURMCluster`` or its like), ``jobs`` and a table
-        ``arguments`` of that class's arguments.
+        A TOML file with the keys ``cluster`` (``dask_jobqueue.SLURMCluster`` or its like), ``jobs``, ``timeout`` in
+        seconds, and a table ``arguments`` of that class's arguments.
 
     Raises
     ------
@@ -106,7 +115,10 @@ def read_dask_cluster(path: str) -> DaskCluster:
     _require_positive(jobs, f"{path}: jobs")
     if not isinstance(arguments, dict):
         raise UsageError(f"{path}: arguments must be a table, such as [arguments] with cores = 4, memory = '16GB'")
-    return _checked(path, kind.removeprefix(f"{_LIBRARY}."), jobs, arguments)
+    timeout = keys.get("timeout", DEFAULT_TIMEOUT)
+    if type(timeout) not in (int, float) or not timeout > 0:
+        raise UsageError(f"{path}: timeout is {timeout!r}; it must be a number of seconds above 0")
+    return replace(_checked(path, kind.removeprefix(f"{_LIBRARY}."), jobs, arguments), timeout=float(timeout))
 
 
 def _require_positive(value: object, named: str) -> None:
@@ -162,6 +174,9 @@ def submit_jobs(cluster: DaskCluster) -> Any:
     StorageError
         The scheduler cannot listen there, or the batch system refuses a job.
     """
+    import dask
+
+    dask.config.set({"distributed.scheduler.no-workers-timeout": cluster.timeout})
     try:
         made = _cluster_class(cluster.kind)(**cluster.arguments)
     except RuntimeError as error:
@@ -186,6 +201,34 @@ def submit_jobs(cluster: DaskCluster) -> Any:
     named = ", ".join(str(job.job_id) for job in made.workers.values())
     logger.info("submitted %s (%s) and wait for them", count(cluster.jobs, "job"), named)
     return made
+
+
+def await_workers(client: Any, timeout: float) -> None:
+    """Wait for the first worker of a scheduler, and say so now and then.
+
+    Raises
+    ------
+    StorageError
+        None came in time.
+    """
+    from pycytominer_transform.common.progress_bars import duration
+
+    began, patience = time.monotonic(), min(0.5, timeout)
+    while True:
+        try:
+            client.wait_for_workers(1, timeout=patience)
+        except TimeoutError:
+            waited = time.monotonic() - began
+            where = client.scheduler.address
+            if waited >= timeout:
+                raise StorageError(
+                    f"no Dask worker came to the scheduler at {where} within {duration(timeout)}; look what became of "
+                    "the jobs that should be workers, or let timeout in the cluster's file be longer"
+                ) from None
+            logger.info("waiting for a Dask worker at %s since %s", where, duration(waited))
+            patience = min(max(_FIRST_PATIENCE, waited), _LONGEST_PATIENCE, timeout - waited)
+        else:
+            return
 
 
 def quieten_dask() -> None:

@@ -11,6 +11,7 @@ import copy
 import functools
 import logging
 import pickle
+import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,8 @@ from prefect.futures import PrefectFuture
 from prefect.settings import Settings
 from prefect.tasks import Task
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
+from pycytominer_transform.common.dask_cluster import DEFAULT_TIMEOUT, await_workers
+from pycytominer_transform.common.dask_logging import LogRoute
 from pycytominer_transform.common.reporting import logger
 
 
@@ -83,14 +86,18 @@ def _travels(error: Exception) -> bool:
     return True
 
 
-def _with_errors_that_travel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace errors that a worker can pickle and the flow cannot unpickle, which would lose even their message."""
+def _for_worker(function: Callable[..., Any], route: LogRoute) -> Callable[..., Any]:
+    """Have log lines sent, and errors replaced that a worker can pickle and the flow cannot unpickle.
+
+    Those would lose even their message.
+    """
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         _send_log_lines()
         try:
-            return function(*arguments, **named)
+            with route.taken():
+                return function(*arguments, **named)
         except Exception as error:
             if _travels(error):
                 raise
@@ -105,6 +112,21 @@ class QuickDaskTaskRunner(DaskTaskRunner):
     """A `prefect_dask.DaskTaskRunner` that submits a task in a few milliseconds."""
 
     _settings: _SettingsWrittenOnce | None = None
+    _route: LogRoute | None = None
+    # Seconds to wait for the first worker.
+    timeout: float = DEFAULT_TIMEOUT
+
+    def duplicate(self) -> QuickDaskTaskRunner:
+        """Give another with the same settings, which is what a flow runs on."""
+        other: QuickDaskTaskRunner = super().duplicate()  # type: ignore[no-untyped-call]
+        other.timeout = self.timeout
+        return other
+
+    def __exit__(self, *raised: Any) -> None:
+        """Close the client and the cluster, if it is ours."""
+        super().__exit__(*raised)
+        if scratch := self.cluster_kwargs.get("local_directory"):
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def submit(  # type: ignore[override]  # the base class is declared for threads, with an overload for coroutines
         self,
@@ -134,10 +156,13 @@ class QuickDaskTaskRunner(DaskTaskRunner):
         """
         # The cluster starts with the first task, and its progress belongs to no task's settings.
         client: Any = self.client
-        task = copy.copy(task)
-        task.fn = _with_errors_that_travel(task.fn)
-        if self._settings is None:
+        if self._settings is None or self._route is None:
+            await_workers(client, self.timeout)
             self._settings = _SettingsWrittenOnce.of_now()
+            self._route = LogRoute()
+            self._route.subscribe(client)
+        task = copy.copy(task)
+        task.fn = _for_worker(task.fn, self._route)
         with self._settings:
             # "Not pure" keeps Dask from hashing everything for the sake of a result that it might already have.
             future = client.submit(

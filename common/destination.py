@@ -1,22 +1,20 @@
 """Outputs that appear under their final name only when complete.
 
 Everything is written beside the destination under a name that begins with a dot and ends in ``.pct-tmp``, synced to
-disk, then renamed. A process that is killed can leave such a name behind; it is safe to remove.
+disk, then renamed. A process that is killed can leave such a name behind; see `temporary_names`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pycytominer_transform.common.errors import DestinationExistsError, StorageError, describe_os_error
-
-TEMPORARY_SUFFIX = ".pct-tmp"
+from pycytominer_transform.common.temporary_names import REPLACED_SUFFIX, beside, committing, discard, temporary_beside
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -52,14 +50,14 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_destination(path, overwrite=overwrite)
     if path.exists() and not path.is_file():
         raise StorageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'no regular file'}")
-    temporary = _temporary_name(path)
-    with _storage_errors(path), _removed_on_failure(temporary):
+    with _storage_errors(path), temporary_beside(path, is_folder=False) as temporary:
         yield temporary
         _sync(temporary)
-        if overwrite:
-            os.replace(temporary, path)
-        else:
-            _rename_to_new(temporary, path)
+        with committing():
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _rename_to_new(temporary, path)
         _sync(path.absolute().parent)
 
 
@@ -86,23 +84,47 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
     check_destination(path, overwrite=overwrite)
     if os.path.lexists(path) and not _is_replaceable(path, is_ours):
         raise DestinationExistsError(f"{path} holds other things than this tool writes; it will not be overwritten")
-    temporary = _temporary_name(path)
-    with _storage_errors(path), _removed_on_failure(temporary):
-        temporary.mkdir()
+    with _storage_errors(path), temporary_beside(path, is_folder=True) as temporary:
         yield temporary
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
                 _sync(Path(folder, name))
             _sync(Path(folder))
-        old = _temporary_name(path)
-        if os.path.lexists(path):
-            if not overwrite:
-                raise DestinationExistsError(f"{path} came to exist meanwhile; give --overwrite to replace it")
-            os.rename(path, old)
-        os.rename(temporary, path)
+        with committing():
+            old = _replace_folder(path, temporary, overwrite=overwrite)
         _sync(path.absolute().parent)
-        if old.is_dir():
-            shutil.rmtree(old)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _replace_folder(path: Path, temporary: Path, *, overwrite: bool) -> Path | None:
+    """Give a folder its final name; gives the name that the folder it replaces has now."""
+    if not os.path.lexists(path):
+        os.rename(temporary, path)
+        return None
+    if not overwrite:
+        raise DestinationExistsError(f"{path} came to exist meanwhile; give --overwrite to replace it")
+    if _exchanged(temporary, path):
+        return temporary
+    # For a moment there is neither; who is killed then finds the old one put back by the next run.
+    old = beside(path, REPLACED_SUFFIX)
+    os.rename(path, old)
+    os.rename(temporary, path)
+    return old
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, where the system can."""
+    import ctypes
+
+    at_working_folder, exchange = -100, 2
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    # What else than "cannot" goes wrong here goes wrong in a plain rename too, and is reported there.
+    failed = rename(at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other), exchange)
+    return not failed
 
 
 def refuse_among_sources(path: Path, sources: Iterable[Path]) -> None:
@@ -123,22 +145,14 @@ def refuse_among_sources(path: Path, sources: Iterable[Path]) -> None:
 @contextmanager
 def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
     """Give a folder beside a destination for what leads to it; removed at the end unless all went well and `keep`."""
-    folder = _temporary_name(path)
-    with _storage_errors(folder), _removed_on_failure(folder):
-        folder.mkdir()
+    with _storage_errors(path), temporary_beside(path, is_folder=True) as folder:
         yield folder
         if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
 
 
 def _is_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> bool:
     return path.is_dir() and not path.is_symlink() and all(is_ours(entry) for entry in path.iterdir())
-
-
-def _temporary_name(path: Path) -> Path:
-    # A name may have 255 bytes, and be cut within a character.
-    name = os.fsdecode(os.fsencode(path.name)[:100])
-    return path.absolute().with_name(f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
@@ -166,19 +180,6 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _removed_on_failure(temporary: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            if temporary.is_dir() and not temporary.is_symlink():
-                shutil.rmtree(temporary)
-            else:
-                temporary.unlink()
-        raise
 
 
 @contextmanager

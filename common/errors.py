@@ -82,6 +82,10 @@ class PassingStorageError(StorageError):
     is_passing = True
 
 
+class WorkDirInUseError(PctError, BlockingIOError):
+    """Another process works in the folder where a flow's parts lie."""
+
+
 class FailedPartsError(PctError, RuntimeError):
     """Some parts of a flow failed; the others' work is kept."""
 

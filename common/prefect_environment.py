@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.reporting import LOGGER, logger
+from pycytominer_transform.common.temporary_names import remove_at_end
 
 HOME_PREFIX = "pct-prefect-"
 
@@ -113,6 +114,7 @@ def prepare_prefect_environment(*, verbose: bool = False) -> None:
         # Without one Prefect warns of every step; a cluster job or a container may have no home that can be written to.
         folder = tempfile.mkdtemp(prefix=HOME_PREFIX)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        remove_at_end(Path(folder))
         os.environ["PREFECT_HOME"] = folder
     _reread_environment()
     end_fast()

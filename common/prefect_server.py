@@ -21,6 +21,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycytominer_transform.common.ending import ends_at_once
 from pycytominer_transform.common.prefect_environment import (
     DATABASE_NAME,
     HOME_PREFIX,
@@ -152,9 +153,10 @@ def _serving(listener: socket.socket) -> Iterator[None]:
             _await_start(server, thread)
             yield
         finally:
-            _drain_clients()
-            server.should_exit = True
-            thread.join(_STOP_SECONDS)
+            if not ends_at_once():
+                _drain_clients()
+                server.should_exit = True
+                thread.join(_STOP_SECONDS)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -17,6 +17,7 @@ from pycytominer_transform.common.errors import DataError, SourceNotFoundError, 
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
 from pycytominer_transform.common.provenance import merged_steps, steps_from_json, steps_to_json
+from pycytominer_transform.common.reporting import progress
 from pycytominer_transform.common.standard_io import STANDARD, open_input, reading
 
 if TYPE_CHECKING:
@@ -145,9 +146,10 @@ def _chained(first: OpenStream, rest: Iterator[OpenStream]) -> Iterator[OpenStre
 
 
 def _streams_of(files: Sequence[Path], stack: ExitStack) -> Iterator[OpenStream]:
-    for path in files:
+    for done, path in enumerate(files, start=1):
         with reading(path), path.open("rb") as file:
             yield from read_streams(file, str(path))
+        progress("writing parts", done, len(files))
 
 
 def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:

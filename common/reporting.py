@@ -10,6 +10,25 @@ import sys
 import time
 from typing import Literal
 
+from pycytominer_transform.common import progress_bars
+from pycytominer_transform.common.progress_bars import clear_progress, progress
+
+__all__ = [
+    "LOGGER",
+    "LogFormat",
+    "clear_progress",
+    "count",
+    "logger",
+    "progress",
+    "report_fields",
+    "reports_json",
+    "say_line",
+    "set_up_reporting",
+    "shown",
+    "size",
+    "terminal_level",
+]
+
 LOGGER = "pycytominer_transform"
 LogFormat = Literal["text", "json"]
 
@@ -84,35 +103,53 @@ def set_up_reporting(tool: str, *, quiet: bool, verbose: bool, log_format: LogFo
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
-    _progress.enabled = _is_terminal() and not quiet and log_format == "text" and os.environ.get("TERM") != "dumb"
+    _said.log_format = log_format
+    progress_bars.enable(_is_terminal() and not quiet and log_format == "text" and os.environ.get("TERM") != "dumb")
 
 
-class _Progress:
-    enabled = False
-    shown = False
-    last = 0.0
+class _Said:
+    log_format: LogFormat = "text"
 
 
-_progress = _Progress()
+_said = _Said()
 
 
-def progress(doing: str, done: int, total: int) -> None:
-    """Show on a terminal how far a stage is; at most ten times a second."""
-    now = time.monotonic()
-    if not _progress.enabled or (now - _progress.last < 0.1 and done < total):
-        return
-    _progress.last = now
-    _progress.shown = True
-    sys.stderr.write(f"\r\x1b[K{doing}: {done} of {total}")
-    sys.stderr.flush()
+def terminal_level() -> int:
+    """Give the lowest level of the lines that are shown here."""
+    return min((handler.level for handler in _handlers_here()), default=logger.getEffectiveLevel())
 
 
-def clear_progress() -> None:
-    """Take the progress line off the terminal."""
-    if _progress.shown:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
-        _progress.shown = False
+def say_line(level: int, message: str, fields: dict[str, object]) -> None:
+    """Show a line that another process has said, and has sent itself to whatever server tracks the run."""
+    record = logger.makeRecord(LOGGER, level, "", 0, "%s", (message,), None, extra={"fields": fields})
+    for handler in _handlers_here():
+        if level >= handler.level:
+            handler.handle(record)
+
+
+def _handlers_here() -> list[logging.Handler]:
+    return [handler for handler in logger.handlers if not type(handler).__module__.startswith("prefect.")]
+
+
+def reports_json() -> bool:
+    """Say whether messages are read by a program."""
+    return _said.log_format == "json"
+
+
+def report_fields(message: str, *, only_for_machines: bool = False, **fields: object) -> None:
+    """Say something whose figures a program may want: JSON lines have them as fields.
+
+    Parameters
+    ----------
+    only_for_machines
+        People see it with ``--verbose`` only.
+    """
+    logger.log(
+        logging.DEBUG if only_for_machines and not reports_json() else logging.INFO,
+        "%s",
+        message,
+        extra={"fields": fields},
+    )
 
 
 def count(number: int, word: str) -> str:

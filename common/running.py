@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.task_runners import RunnerKind
 
 
+DEFAULT_RETRIES = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunningOptions:
     """How `pct-flow` runs the stages, whatever their own options are.
@@ -32,6 +35,10 @@ class RunningOptions:
         Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
     keep_work : bool
         Keep the work dir although all went well.
+    retries : int
+        How often a part is tried again that failed for a reason that may pass.
+    max_failures : int, optional
+        Give up when more parts than this have failed; by default all are tried.
     """
 
     runner: RunnerKind = "concurrent"
@@ -40,6 +47,8 @@ class RunningOptions:
     dask_cluster: DaskCluster | None = None
     work_dir: str = ""
     keep_work: bool = False
+    retries: int = DEFAULT_RETRIES
+    max_failures: int | None = None
 
 
 def workers_and_threads(options: RunningOptions) -> tuple[int, int]:
@@ -87,6 +96,14 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
         help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
     )  # fmt: skip
     group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
+    group.add_argument(
+        "--retries", metavar="N", type=commandline.whole, default=DEFAULT_RETRIES,
+        help="how often to try a part again that failed for a reason that may pass (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-failures", metavar="N", type=commandline.whole, default=None,
+        help="give up when more than N parts have failed (default: try all)",
+    )  # fmt: skip
 
 
 def running_words(args: argparse.Namespace) -> dict[str, Any]:
@@ -98,4 +115,6 @@ def running_words(args: argparse.Namespace) -> dict[str, Any]:
         "dask_cluster": read_dask_cluster(args.dask_cluster) if args.dask_cluster else None,
         "work_dir": args.work_dir,
         "keep_work": args.keep_work,
+        "retries": args.retries,
+        "max_failures": args.max_failures,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import tempfile
 from collections import deque
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, is_passing
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+# What Dask says when a worker, or the way to it, is no more.
+_LOST = frozenset(("CommClosedError", "FutureCancelledError", "FuturesCancelledError", "KilledWorker"))
 
 RunnerKind = Literal["concurrent", "dask", "sequential"]
 
@@ -71,9 +75,9 @@ def task_runner(
     if dask_scheduler is not None:
         message = f"a Dask scheduler ({dask_scheduler}) goes with the runner 'dask', not {kind!r}"
         raise ValueError(message)
-    from prefect.task_runners import ThreadPoolTaskRunner
+    from pycytominer_transform.common.thread_runner import QuickThreadTaskRunner
 
-    return ThreadPoolTaskRunner(max_workers=workers if kind == "concurrent" else 1)
+    return QuickThreadTaskRunner(max_workers=workers if kind == "concurrent" else 1)
 
 
 def require_scheduler(address: str) -> None:
@@ -123,6 +127,18 @@ def outcomes(submissions: Iterable[tuple[K, Submitted[R]]], *, in_flight: int) -
         yield _ended(*waiting.popleft())
 
 
+def is_passing_here(error: Exception) -> bool:
+    """Say whether work may succeed when it is tried again: see `errors.is_passing`, or its Dask worker was lost."""
+    return is_passing(error) or (type(error).__module__.startswith("distributed.") and type(error).__name__ in _LOST)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in a line why work failed."""
+    if type(error).__name__ == "KilledWorker":
+        return "the Dask worker that had it was lost: killed, out of memory, or its machine is gone"
+    return str(error) or type(error).__name__
+
+
 def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
     # Waiting alone would not do: a Dask future whose worker died has no final state, and only its result says so.
     try:
@@ -133,6 +149,7 @@ def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
 
 def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskCluster | None) -> TaskRunner[Any]:
     quieten_dask()
+    import dask
     import distributed
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
@@ -140,7 +157,11 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
         return QuickDaskTaskRunner(address=dask_scheduler)
     if dask_cluster is not None:
         submit: Any = submit_jobs
-        return QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
+        runner = QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
+        runner.timeout = dask_cluster.timeout
+        return runner
+    scratch = os.path.join(tempfile.gettempdir(), f"pct-dask-{secrets.token_hex(4)}")
+    dask.config.set({"temporary-directory": scratch})
     return QuickDaskTaskRunner(
         cluster_class=distributed.LocalCluster,
         cluster_kwargs={
@@ -149,7 +170,7 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
             "processes": True,
             "dashboard_address": None,
             "host": "127.0.0.1",
-            "local_directory": tempfile.gettempdir(),
+            "local_directory": scratch,
             # Dask would kill a worker for the tables that Arrow and DuckDB hold within limits of their own.
             "memory_limit": 0,
             "silence_logs": logging.CRITICAL,

@@ -3,38 +3,65 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pycytominer_transform.common.arrow_streams import is_complete_file
 from pycytominer_transform.common.destination import temporary_folder
-from pycytominer_transform.common.errors import FailedPartsError, PctError, describe_os_error
+from pycytominer_transform.common.errors import FailedPartsError, PctError
+from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
-from pycytominer_transform.common.reporting import logger
+from pycytominer_transform.common.reporting import count, logger
+from pycytominer_transform.common.temporary_names import TEMPORARY_SUFFIX, discard, remove_dead, remove_leftovers
 
-_FOLDERS = ("manifests", "bundles", "profiles")
+_PROFILES = "profiles"
+_FOLDERS = ("manifests", "bundles", _PROFILES)
 _SUFFIX = ".pct-work"
 
 
 @dataclass(frozen=True)
 class WorkDir:
-    """A folder with the manifest of a source, and for each part its own manifest, its bundle and its profiles."""
+    """A folder with the manifest of a source, and for each part its own manifest, its bundle and its profiles.
+
+    Attributes
+    ----------
+    outdated : set of int
+        Parts found there that were made from other files or by other options, and so are made again.
+    """
 
     path: Path
+    outdated: set[int] = field(default_factory=set)
 
     @property
     def manifest(self) -> Path:
         """The manifest of the whole source."""
         return self.path / MANIFEST_FILE
 
-    def prepare(self) -> None:
-        """Make the folders for the parts."""
+    def prepare(self, parts: Iterable[int] = ()) -> None:
+        """Make the folders for the parts, and remove those that an earlier run cut otherwise."""
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
+        wanted = {part_name(part) for part in parts}
+        for name in sorted(set(os.listdir(self.path / _PROFILES)) - wanted):
+            discard(self.path / _PROFILES / name)
+
+    def report_outdated(self) -> None:
+        """Say how many parts are made again because what they are made from or how has changed."""
+        if number := len(self.outdated):
+            were, are = ("was", "it is") if number == 1 else ("were", "they are")
+            told = "%s %s made from other files or by other options before; %s made again"
+            logger.info(told, count(number, "part"), were, are)
+
+    def remove_interrupted(self) -> None:
+        """Remove what processes that were killed had begun here; they hold no lock on it any more."""
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            with suppress(FileNotFoundError):
+                for path in [entry.path for entry in os.scandir(folder) if entry.name.endswith(TEMPORARY_SUFFIX)]:
+                    remove_dead(Path(path))
 
     def manifest_of(self, manifest: Manifest, part: int) -> Path:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
@@ -49,7 +76,7 @@ class WorkDir:
 
     def profiles_of(self, part: int) -> Path:
         """Give the place of one part's profiles."""
-        return self.path / "profiles" / part_name(part)
+        return self.path / _PROFILES / part_name(part)
 
     def finished_counts(self, part: int, wanted: Manifest, steps: Sequence[Step]) -> dict[str, Any] | None:
         """Give the counts of a part that an earlier run finished.
@@ -68,16 +95,21 @@ class WorkDir:
         dict or None
             What its join counted; None where it is to be made, again or for the first time.
         """
-        if not (self.profiles_of(part) / MANIFEST_FILE).is_file():
+        place = self.profiles_of(part)
+        if not (place / MANIFEST_FILE).is_file():
             return None
         try:
-            before = read_manifest_beside(self.profiles_of(part))
+            before = read_manifest_beside(place)
         except PctError:
             return None
         made_by = [(step.tool, step.version, step.options) for step in before.provenance]
         same_steps = made_by == [(step.tool, step.version, step.options) for step in steps]
         if not same_steps or replace(before, provenance=()) != replace(wanted, provenance=()):
-            logger.info("part %d was made from other files or by other options before; it is made again", part)
+            logger.debug("part %d was made from other files or by other options before", part)
+            self.outdated.add(part)
+            return None
+        if not is_complete_file(place / f"{part_name(part)}.arrow"):
+            logger.debug("part %d is not complete in %s", part, place)
             return None
         return before.provenance[-1].counts
 
@@ -94,27 +126,56 @@ def open_work_dir(path: str, *, output: Path, keep: bool) -> Iterator[WorkDir]:
         What the work leads to.
     keep : bool
         Leave everything there although all went well.
+
+    Raises
+    ------
+    WorkDirInUseError
+        Another process works in the user's.
     """
-    lasting = output.absolute().with_name(f"{output.name}{_SUFFIX}")
     if not path:
-        with temporary_folder(output, keep=keep) as folder:
-            try:
-                yield WorkDir(folder)
-            except FailedPartsError:
-                # Some parts may have taken hours; the next run finds them by --work-dir.
-                if any((folder / "profiles").iterdir()) and not lasting.exists():
-                    os.rename(folder, lasting)
-                raise
-            if keep and not lasting.exists():
-                os.rename(folder, lasting)
-                logger.info("the work is kept in %s", lasting)
+        with _own_folder(output, keep=keep) as folder:
+            yield WorkDir(folder)
         return
     # A folder of our own inside: the user's may hold anything, a manifest.arrow or profiles/ among it.
     work = WorkDir(Path(os.path.abspath(path)) / f"{output.name}{_SUFFIX}")
+    remove_leftovers(work.path)
+    with locked_folder(work.path):
+        work.remove_interrupted()
+        try:
+            yield work
+        except BaseException:
+            work.remove_interrupted()
+            raise
+        if not keep:
+            discard(work.path)
+
+
+@contextmanager
+def _own_folder(output: Path, *, keep: bool) -> Iterator[Path]:
+    lasting = output.absolute().with_name(f"{output.name}{_SUFFIX}")
+    with temporary_folder(output, keep=keep) as folder:
+        try:
+            yield folder
+        except FailedPartsError:
+            # Some parts may have taken hours; the next run finds them by --work-dir.
+            _keep_parts(folder, lasting)
+            raise
+        if keep:
+            _keep_parts(folder, lasting)
+            logger.info("the work is kept in %s", lasting)
+
+
+def _keep_parts(folder: Path, lasting: Path) -> None:
+    """Give a work dir its lasting name; where an earlier one has it, add the finished parts to that."""
+    profiles = folder / _PROFILES
+    if not profiles.is_dir() or not any(profiles.iterdir()):
+        return
     try:
-        work.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise describe_os_error(error, f"make the work dir {path}") from error
-    yield work
-    if not keep:
-        shutil.rmtree(work.path, ignore_errors=True)
+        os.rename(folder, lasting)
+    except OSError:
+        with locked_folder(lasting):
+            (lasting / _PROFILES).mkdir(exist_ok=True)
+            for part in profiles.iterdir():
+                discard(lasting / _PROFILES / part.name)
+                os.rename(part, lasting / _PROFILES / part.name)
+        discard(folder)

@@ -17,6 +17,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from converting import Convert  # noqa: E402
+from pycytominer_transform.common.reporting import logger  # noqa: E402
 
 SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
 NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
@@ -54,6 +55,14 @@ def convert(tmp_path_factory: pytest.TempPathFactory) -> Convert:
 def _no_prefect_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a Prefect API that the developer's shell names out of the tests."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """Give what the suite's logger says, also after a tool's `main` has sent its lines to stderr alone."""
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("DEBUG", logger.name)
+    return caplog
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,8 @@ class ExtractSummary:
         Words for no value in SQLite's number columns (``nan``, ``NULL``, an empty text), by the column's final name.
     disagreements : Disagreements
         Image sets whose metadata are other ones in the table than in the dataset's path.
+    seconds : float
+        How long it took.
     """
 
     parts: int
@@ -81,6 +84,7 @@ class ExtractSummary:
     nulled: dict[str, int]
     words: dict[str, int] = field(default_factory=dict)
     disagreements: Disagreements = field(default_factory=Disagreements)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def extract(
@@ -172,18 +176,20 @@ def _extract_parts(
     from pycytominer_transform.common.provenance import added_counts, new_step
 
     counts = _Counts({schema.table: 0 for schema in manifest.tables})
+    began = time.monotonic()
     for done, read in enumerate(reader.parts(manifest.parts), start=1):
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
         counts.words = added_counts(counts.words, read.bad.words)
         counts.disagreements.add(read.disagreements)
-        progress("extracting parts", done, len(manifest.parts))
+        progress("extracting parts", done, len(manifest.parts), rows=sum(counts.rows.values()))
     said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
     if counts.disagreements.counts:
         said["path_disagreements"] = counts.disagreements.counts
     writer.close(new_step(TOOL, result_options(options), said))
-    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words, counts.disagreements)
+    seconds = time.monotonic() - began
+    return ExtractSummary(len(manifest.parts), counts.rows, counts.nulled, counts.words, counts.disagreements, seconds)
 
 
 def add_extract_options(parser: argparse.ArgumentParser) -> None:

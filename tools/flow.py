@@ -11,17 +11,25 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.destination import check_destination, refuse_among_sources
 from pycytominer_transform.common.discover_options import DiscoverOptions
-from pycytominer_transform.common.errors import FailedPartsError, UsageError
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.flow_record import BARS, FlowRecord
+from pycytominer_transform.common.flow_tally import FlowTally
 from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.manifest_files import read_manifest
+from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
-from pycytominer_transform.common.reporting import count, logger, progress
+from pycytominer_transform.common.progress_bars import only_these_bars
+from pycytominer_transform.common.provenance import new_step
+from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.running import (
     RunningOptions,
     add_running_options,
@@ -38,7 +46,6 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.work_dir import WorkDir
 
 TOOL = "pct-flow"
-_IN_FLIGHT_PER_WORKER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +66,9 @@ class FlowOptions(RunningOptions):
 
 @dataclass(frozen=True)
 class FlowSummary:
-    """What the flow did: parts, those of them that an earlier run had finished, and what was found, joined, written."""
+    """What the flow did: its figures, and what was found, joined and written."""
 
-    parts: int
-    taken_up: int
+    tally: FlowTally
     discovered: discovering.DiscoverSummary
     joined: joining.JoinSummary
     written: writing.WriteSummary
@@ -93,7 +99,6 @@ def convert(
     PctError
         See the stages.
     """
-    from pycytominer_transform.common.destination import check_destination
     from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
     from pycytominer_transform.common.work_dir import open_work_dir
 
@@ -116,13 +121,15 @@ def convert(
             options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
             dask_cluster=options.dask_cluster,
         )  # fmt: skip
-        stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options)
+        record = FlowRecord(f"{source} to {output}", FlowArtifacts(tracked))
+        stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options, record)
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
         decorate = flow(
             name="pct-flow", flow_run_name=named, task_runner=runner, persist_result=False, log_prints=False,
             validate_parameters=False,
         )  # fmt: skip
-        return decorate(stages.run)()
+        with only_these_bars(BARS):
+            return decorate(stages.run)()
 
 
 @dataclass
@@ -146,9 +153,7 @@ class _Stages:
     overwrite: bool
     work: WorkDir
     options: FlowOptions
-    counts: dict[str, Any] = field(default_factory=dict)
-    failures: dict[int, str] = field(default_factory=dict)
-    taken_up: int = 0
+    record: FlowRecord
 
     @property
     def plate(self) -> str:
@@ -156,47 +161,47 @@ class _Stages:
         return Path(self.source).name or self.source
 
     def run(self) -> FlowSummary:
-        from pycytominer_transform.common.destination import refuse_among_sources
-        from pycytominer_transform.common.manifest_files import read_manifest
-
-        discovered = discovering.discover_task.submit(
-            run_name=f"discover {self.plate}", source=self.source, output=str(self.work.manifest),
-            overwrite=True, options=self.options.discover,
-        ).result()  # fmt: skip
-        manifest = read_manifest(str(self.work.manifest))
-        refuse_among_sources(Path(self.output), manifest.files())
-        self.work.prepare()
-        self._work_on(manifest)
-        if self.failures:
-            self._fail(len(manifest.parts))
-        profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
-        written = writing.write_task.submit(
-            run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
-            overwrite=self.overwrite, options=self.options.write,
-        ).result()  # fmt: skip
+        with self.record.tally.timed("all"):
+            discovered = self._discover()
+            manifest = read_manifest(str(self.work.manifest))
+            refuse_among_sources(Path(self.output), manifest.files())
+            self.work.prepare(manifest.parts)
+            self._work_on(manifest)
+            written = self._write(manifest)
+        self.record.end()
         platemap = self.options.join.platemap
-        joined = joining.JoinSummary(len(manifest.parts), self.counts, platemap.labels if platemap else ())
-        return FlowSummary(len(manifest.parts), self.taken_up, discovered, joined, written)
+        joined = joining.JoinSummary(len(manifest.parts), self.record.counts, platemap.labels if platemap else ())
+        return FlowSummary(self.record.tally, discovered, joined, written)
+
+    def _discover(self) -> discovering.DiscoverSummary:
+        with self.record.tally.timed("discover"):
+            return discovering.discover_task.submit(
+                run_name=f"discover {self.plate}", source=self.source, output=str(self.work.manifest),
+                overwrite=True, options=self.options.discover,
+            ).result()  # fmt: skip
 
     def _work_on(self, manifest: Manifest) -> None:
-        """Extract and join all parts, a few in flight at a time; one that fails leaves the others alone."""
-        from pycytominer_transform.common.task_runners import outcomes
+        """Extract and join all parts."""
+        tally = self.record.tally
+        tally.parts = len(manifest.parts)
+        runs = PartRuns(
+            begin=lambda part, attempt: self._submit(manifest, part, attempt),
+            collect=lambda part, made: self._collect(manifest, part, *made),
+            in_flight=self.options.workers * IN_FLIGHT_PER_WORKER,
+            retries=self.options.retries,
+            max_failures=self.options.max_failures,
+        )
+        runs.run(part for part in manifest.parts if not self._is_finished(manifest, part))
+        tally.failed, tally.retried = len(runs.failures), runs.retried
+        self.work.report_outdated()
+        if runs.failures:
+            place = self.options.work_dir or Path(self.output).parent
+            raise self.record.failure(runs, go_on=f"--work-dir {place}")
 
-        in_flight = self.options.workers * _IN_FLIGHT_PER_WORKER
-        for done, (part, outcome) in enumerate(outcomes(self._begun(manifest), in_flight=in_flight), 1):
-            self._collect(part, outcome)
-            progress("converting parts", self.taken_up + done, len(manifest.parts))
-
-    def _begun(self, manifest: Manifest) -> Iterator[tuple[int, _Part]]:
-        """Submit the parts that no earlier run has finished, each when it is asked for."""
-        for part in manifest.parts:
-            if self._is_finished(manifest, part):
-                self.taken_up += 1
-            else:
-                yield part, self._submit(manifest, part)
-
-    def _submit(self, manifest: Manifest, part: int) -> _Part:
+    def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
         named = f"{self.plate} part {part} of {manifest.parts_total}"
+        if attempt:
+            named += f", attempt {attempt + 1}"
         bundle = self.work.bundle_of(part)
         extracted = extracting.extract_task.submit(
             run_name=f"extract {named}",
@@ -211,26 +216,18 @@ class _Stages:
         )  # fmt: skip
         return _Part(extracted, joined)
 
-    def _collect(self, part: int, outcome: tuple[extracting.ExtractSummary, joining.JoinSummary] | Exception) -> None:
-        from pycytominer_transform.common.provenance import added_counts
-
-        if isinstance(outcome, UsageError):
-            raise outcome  # It is the same for all parts.
-        if isinstance(outcome, Exception):
-            self.failures[part] = str(outcome) or type(outcome).__name__
-            logger.error("part %d failed: %s", part, self.failures[part])
-            return
-        extracted, joined = outcome
+    def _collect(
+        self, manifest: Manifest, part: int, extracted: extracting.ExtractSummary, joined: joining.JoinSummary
+    ) -> None:
         if extracted.nulled or extracted.disagreements.counts:
             extracting.report(extracted)
-        self.counts = added_counts(self.counts, joined.counts)
+        read = sum(source.bytes for source in manifest.sources_of(part))
+        self.record.done(part, joined.counts, read=read, extract=extracted.seconds, join=joined.seconds)
         if not self.options.keep_work:
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
 
     def _is_finished(self, manifest: Manifest, part: int) -> bool:
         """Say whether an earlier run made this part, and add its counts if so."""
-        from pycytominer_transform.common.provenance import added_counts, new_step
-
         wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
         steps = [
             *manifest.provenance,
@@ -238,16 +235,19 @@ class _Stages:
             new_step(joining.TOOL, joining.result_options(self.options.join), {}),
         ]
         counts = self.work.finished_counts(part, wanted, steps)
-        self.counts = added_counts(self.counts, counts or {})
+        if counts is not None:
+            self.record.taken_up(counts)
         return counts is not None
 
-    def _fail(self, parts: int) -> None:
-        reasons = "; ".join(f"part {part}: {reason}" for part, reason in sorted(self.failures.items()))
-        kept = ""
-        if len(self.failures) < parts:
-            place = self.options.work_dir or Path(self.output).parent
-            kept = f"; the others are kept, go on with --work-dir {place}"
-        raise FailedPartsError(f"{len(self.failures)} of {count(parts, 'part')} failed{kept}: {reasons}")
+    def _write(self, manifest: Manifest) -> writing.WriteSummary:
+        profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
+        with self.record.tally.timed("write"):
+            written = writing.write_task.submit(
+                run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
+                overwrite=self.overwrite, options=self.options.write,
+            ).result()  # fmt: skip
+        self.record.tally.bytes_written = written.bytes
+        return written
 
 
 def _resolved(options: FlowOptions) -> FlowOptions:
@@ -298,11 +298,13 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
 
 def report(summary: FlowSummary, output: str) -> None:
     """Say what was found, joined and written."""
-    if summary.taken_up:
-        logger.info("%s of %d were finished already", count(summary.taken_up, "part"), summary.parts)
+    tally = summary.tally
+    if tally.taken_up:
+        logger.info("%s of %d were finished already", count(tally.taken_up, "part"), tally.parts)
     discovering.report(summary.discovered)
     joining.report(summary.joined)
     writing.report(summary.written, output)
+    tally.report()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

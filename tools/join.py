@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,11 +73,14 @@ class JoinSummary:
     ----------
     entries : tuple of str
         Those of the platemap, whether or not they have cells.
+    seconds : float
+        How long it took.
     """
 
     parts: int
     counts: dict[str, Any]
     entries: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
 
 
 def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None) -> JoinSummary:
@@ -203,6 +207,7 @@ def _join_parts(
 ) -> JoinSummary:
     from pycytominer_transform.common.provenance import added_counts, new_step
 
+    began = time.monotonic()
     counts: dict[str, Any] = {}
     parts = 0
     for part, tables in reader.parts():
@@ -210,10 +215,11 @@ def _join_parts(
         writer.write(part, joined.profiles.cast(joiner.schema))
         counts = added_counts(counts, joined.counts)
         parts += 1
-        progress("joining parts", parts, len(reader.manifest.parts))
+        progress("joining parts", parts, len(reader.manifest.parts), rows=counts["joined"])
     before = reader.steps[len(reader.manifest.provenance) :]
     writer.close([*before, new_step(TOOL, result_options(options), counts)])
-    return JoinSummary(parts, counts, options.platemap.labels if options.platemap else ())
+    labels = options.platemap.labels if options.platemap else ()
+    return JoinSummary(parts, counts, labels, time.monotonic() - began)
 
 
 def add_join_options(parser: argparse.ArgumentParser) -> None:

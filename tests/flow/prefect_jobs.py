@@ -6,6 +6,7 @@ Run as ``python -m prefect_jobs JOB [ARGUMENT...]``; what a job finds out is pri
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -14,12 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pycytominer_transform.common import part_runs
+from pycytominer_transform.common.part_runs import PartRuns
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
+from pycytominer_transform.common.reporting import set_up_reporting
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner
 
@@ -69,6 +74,27 @@ def stumble(*, counter: Path, times: int, kind: str) -> int:
     return tried + 1
 
 
+def die(*, counter: Path, times: int) -> int:
+    """End the process that it runs in, as the kernel does when memory is out, the given number of times."""
+    tried = len(counter.read_text()) if counter.exists() else 0
+    counter.write_text("x" * (tried + 1))
+    if tried < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tried + 1
+
+
+def talk(*, number: int) -> int:
+    """Say something at every level, on a thread too."""
+    logger = logging.getLogger("pycytominer_transform")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(logger.debug, "whispered %d", number).result()
+    logger.info("said %d", number, extra={"fields": {"number": number}})
+    logger.warning("shouted %d", number)
+    return number
+
+
+die_task = StageTask(die, name="die")
+talk_task = StageTask(talk, name="talk")
 double_task = StageTask(double, name="double")
 refuse_odd_task = StageTask(refuse_odd, name="refuse odd")
 rest_task = StageTask(rest, name="rest")
@@ -189,6 +215,53 @@ def named() -> dict[str, Any]:
         result, tries, ((_, error),) = retried()
     tried = len(Path("lasting").read_text())
     return {"url": url, "result": result, "tries": tries, "lasting": type(error).__name__, "tried": tried}
+
+
+def lost(scheduler: str = "") -> dict[str, Any]:
+    """Run parts on Dask workers of which some are killed."""
+    part_runs._FIRST_PAUSE = 0.01
+    deaths = {1: 0, 2: 2, 3: 9}
+    collected: dict[int, int] = {}
+    runs = PartRuns(
+        begin=lambda part, attempt: die_task.submit(
+            run_name=f"part {part}, attempt {attempt}", counter=Path(f"part{part}"), times=deaths[part]
+        ),
+        collect=collected.__setitem__,
+        in_flight=1,
+        retries=2,
+        max_failures=None,
+    )
+    with api():
+        from prefect import flow
+
+        @flow(task_runner=task_runner("dask", workers=1, dask_scheduler=scheduler or None))
+        def parts() -> None:
+            runs.run(deaths)
+
+        parts()
+    tried = {part: len(Path(f"part{part}").read_text()) for part in deaths}
+    return {"collected": collected, "failures": runs.failures, "retried": runs.retried, "tried": tried}
+
+
+def talkative(log_format: str, *words: str) -> dict[str, Any]:
+    """Let Dask workers talk, and give what is shown here."""
+    shown = io.StringIO()
+    with contextlib.redirect_stderr(shown), api():
+        from prefect import flow
+
+        set_up_reporting(
+            "pct-flow",
+            quiet="quiet" in words,
+            verbose="verbose" in words,
+            log_format="json" if log_format == "json" else "text",
+        )
+
+        @flow(task_runner=task_runner("dask", workers=2))
+        def parts() -> None:
+            list(outcomes(((n, talk_task.submit(run_name="talk", number=n)) for n in range(3)), in_flight=1))
+
+        parts()
+    return {"lines": shown.getvalue().splitlines()}
 
 
 if __name__ == "__main__":

@@ -25,13 +25,16 @@ def written(folder: Path, *lines: str) -> str:
     ("lines", "told"),
     [
         (["jobs = "], "is not TOML"),
-        (["workers = 2", CLUSTER], "unknown key 'workers'; a cluster has cluster, jobs, arguments"),
+        (["workers = 2", CLUSTER], "unknown key 'workers'; a cluster has cluster, jobs, timeout, arguments"),
         (["jobs = 2"], "cluster is ''; it may be dask_jobqueue. and one of HTCondorCluster, "),
         (['cluster = "os.system"'], "cluster is 'os.system'"),
         (['cluster = "dask_jobqueue.core.Job"'], "cluster is 'dask_jobqueue.core.Job'"),
         (["cluster = []"], "cluster is []"),
         ([CLUSTER, "jobs = 0"], "jobs is 0; it must be a whole number above 0"),
         ([CLUSTER, "jobs = true"], "jobs is True"),
+        ([CLUSTER, "timeout = 0"], "timeout is 0; it must be a number of seconds above 0"),
+        ([CLUSTER, 'timeout = "1h"'], "timeout is '1h'; it must be a number of seconds above 0"),
+        ([CLUSTER, "timeout = true"], "timeout is True"),
         ([CLUSTER, "arguments = 3"], "arguments must be a table"),
     ],
 )

@@ -149,17 +149,17 @@ def test_kept_work_is_taken_up_only_for_the_same_options(plate: Path, tmp_path: 
     def again(options: flow.FlowOptions) -> flow.FlowSummary:
         return flow.convert(source=str(plate), output=str(tmp_path / "out.parquet"), overwrite=True, options=options)
 
-    assert again(options).taken_up == 0
+    assert again(options).tally.taken_up == 0
     first = pq.read_table(tmp_path / "out.parquet")
-    assert again(options).taken_up == 4
+    assert again(options).tally.taken_up == 4
     assert pq.read_table(tmp_path / "out.parquet").equals(first)
     kept = again(replace(options, join=join.JoinOptions(unmatched="keep")))
-    assert kept.taken_up == 0
+    assert kept.tally.taken_up == 0
     assert kept.written.rows == len(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")))
-    assert again(replace(options, extract=extract.ExtractOptions(float32=True))).taken_up == 0
+    assert again(replace(options, extract=extract.ExtractOptions(float32=True))).tally.taken_up == 0
     by_cell = replace(options, discover=DiscoverOptions(part_size=1, anchor="cells"))
     means, counts = (replace(by_cell, join=join.JoinOptions(aggregate_children=how)) for how in ("mean", "count"))
-    assert [again(choice).taken_up for choice in (by_cell, means, counts, counts)] == [0, 0, 0, 4]
+    assert [again(choice).tally.taken_up for choice in (by_cell, means, counts, counts)] == [0, 0, 0, 4]
 
 
 @pytest.mark.prefect

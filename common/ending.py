@@ -1,0 +1,90 @@
+"""How a tool that is interrupted ends at once, although its threads are still at work.
+
+Python waits for threads, and threads that read a part cannot be stopped. So a process that is the tool's own removes
+what they are making and goes. In somebody else's process, who called `main` with words of their own, they are waited
+for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from pycytominer_transform.common.errors import TerminatedError
+from pycytominer_transform.common.temporary_names import end_all
+
+_INTERRUPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: TerminatedError, signal.SIGINT: KeyboardInterrupt}
+
+
+class _Process:
+    is_ours = False
+    interruption: BaseException | None = None
+
+
+def take_process() -> None:
+    """Say that the process is a tool's own."""
+    _Process.is_ours = True
+
+
+def ends_at_once() -> bool:
+    """Say whether an interruption is on its way up that will end the process, so that nothing need be waited for.
+
+    Not where Dask is in use: it has processes of its own to end.
+    """
+    interrupted = interruption_in(sys.exc_info()[1]) is not None
+    return _Process.is_ours and interrupted and "distributed" not in sys.modules
+
+
+@contextmanager
+def interruptions_raise() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into exceptions, so that temporary files are removed on the way out."""
+    _Process.interruption = None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _raise) for number in _INTERRUPTIONS if _is_heeded(number)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_heeded(number: int) -> bool:
+    # A shell that starts a job in the background has it ignore Ctrl-C.
+    return number != signal.SIGINT or signal.getsignal(number) is signal.default_int_handler
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    _Process.interruption = _INTERRUPTIONS[number]()
+    raise _Process.interruption
+
+
+def interruption_in(error: BaseException | None) -> BaseException | None:
+    """Find the interruption behind an error: libraries wrap one that arrives within a callback of theirs."""
+    if error is None or _Process.interruption is not None:
+        return _Process.interruption
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, (KeyboardInterrupt, TerminatedError)):
+            return found
+        if type(found).__name__ == "TerminationSignal":
+            # Prefect's own, which it raises instead while a flow runs.
+            return TerminatedError()
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, and with it all threads; nothing half-done stays."""
+    end_all()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)

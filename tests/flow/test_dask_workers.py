@@ -1,0 +1,70 @@
+"""Dask workers that are killed, that talk, and that never come; in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pycytominer_transform.common.dask_cluster import await_workers
+from pycytominer_transform.common.errors import StorageError
+from serving import Jobs, end_group, wait_until
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_parts_of_killed_workers_are_tried_again(jobs: Jobs) -> None:
+    found = jobs.run("lost")
+    assert found["collected"] == {"1": 1, "2": 3}
+    assert found["failures"] == {
+        "3": "the Dask worker that had it was lost: killed, out of memory, or its machine is gone"
+    }
+    assert found["retried"] == 4
+    assert found["tried"] == {"1": 1, "2": 3, "3": 3}
+    assert [path.name for path in jobs.folder.glob("*dask*")] == []
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["text"], ["pct-flow: said {n}", "pct-flow: warning: shouted {n}"]),
+        (["text", "quiet"], ["pct-flow: warning: shouted {n}"]),
+        (["text", "verbose"], ["pct-flow: whispered {n}", "pct-flow: said {n}", "pct-flow: warning: shouted {n}"]),
+    ],
+)
+def test_what_workers_say_is_shown_once(words: list[str], expected: list[str], jobs: Jobs) -> None:
+    lines = [line for line in jobs.run("talkative", *words)["lines"] if line.startswith("pct-flow")]
+    assert lines == [line.format(n=n) for n in range(3) for line in expected]
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_what_workers_say_is_shown_as_json(jobs: Jobs) -> None:
+    lines = [json.loads(line) for line in jobs.run("talkative", "json")["lines"]]
+    assert [(line["level"], line["message"], line.get("number")) for line in lines] == [
+        told for n in range(3) for told in (("info", f"said {n}", n), ("warning", f"shouted {n}", None))
+    ]
+
+
+@pytest.mark.dask
+def test_workers_that_never_come_are_waited_for_for_a_time(jobs: Jobs, told: pytest.LogCaptureFixture) -> None:
+    import distributed
+
+    note = jobs.folder / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    scheduler = subprocess.Popen(
+        [*command, "--scheduler-file", str(note)], env=jobs.environment(), cwd=jobs.folder, start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: note.exists() and bool(note.read_text()), "scheduler address")
+        address = json.loads(note.read_text())["address"]
+        with distributed.Client(address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            with pytest.raises(StorageError, match=f"no Dask worker came to the scheduler at {address} within 0:01"):
+                await_workers(client, 1.0)
+    finally:
+        end_group(scheduler)
+    assert told.messages[0].startswith(f"waiting for a Dask worker at {address} since 0:0")

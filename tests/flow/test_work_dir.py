@@ -1,0 +1,172 @@
+"""The folder where a flow's parts lie: one process at a time, what is taken up from it, and what is made again."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+import oracle
+import pytest
+from plates import Plate, write_csv
+from pycytominer_transform.common.errors import FailedPartsError, WorkDirInUseError
+from pycytominer_transform.common.folder_lock import LOCK_FILE, locked_folder
+from pycytominer_transform.common.temporary_names import beside
+from pycytominer_transform.common.work_dir import WorkDir, open_work_dir
+from pycytominer_transform.tools import flow
+
+PLATE = Plate(folders=4, cells=12, features=6, missing=0.1)
+ONE_FOLDER_A_PART = ["--part-size", "1"]
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_csv(PLATE, tmp_path_factory.mktemp("sources") / "plate1")
+
+
+def entries(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_work_dir_in_use_is_refused(plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tmp_path / "work" / "out.parquet.pct-work"
+    with locked_folder(work):
+        assert flow.main([str(plate), "-o", str(tmp_path / "out.parquet"), "--work-dir", str(tmp_path / "work")]) == 1
+    holder = f"process {os.getpid()} on {os.uname().nodename}"
+    told = f"pct-flow: error: the work dir {work} is in use by {holder}; wait for its end, or name another by "
+    assert capsys.readouterr().err == f"{told}--work-dir\n"
+    assert entries(tmp_path) == {"work"}
+
+
+def test_outputs_of_other_names_share_a_work_dir(tmp_path: Path) -> None:
+    with open_work_dir(str(tmp_path), output=Path("a.parquet"), keep=False) as one:
+        with open_work_dir(str(tmp_path), output=Path("b.parquet"), keep=False) as other:
+            assert one.path != other.path
+    assert entries(tmp_path) == set()
+
+
+def test_the_lock_goes_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's user removes it between this one's opening of the lock file and its locking."""
+    work = tmp_path / "out.parquet.pct-work"
+    work.mkdir()
+    lock = fcntl.flock
+    asked: list[int] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not asked:
+            os.rename(work, tmp_path / "gone")
+        asked.append(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked_folder(work):
+        assert entries(work) == {LOCK_FILE}
+        with pytest.raises(WorkDirInUseError), locked_folder(work):
+            pass
+    assert len(asked) == 3
+    assert entries(tmp_path) == {"gone", "out.parquet.pct-work"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_without_locks_it_goes_on(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=False) as work:
+        work.prepare()
+    assert entries(tmp_path) == set()
+
+
+def test_what_a_killed_run_had_begun_is_removed(tmp_path: Path) -> None:
+    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=True) as work:
+        work.prepare()
+    half = [beside(work.path / "profiles" / "part-000001"), beside(work.path / "manifest.arrow"), beside(work.path)]
+    for path in half:
+        path.mkdir()
+        (path / "half").touch()
+    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=True) as work:
+        assert not any(path.exists() for path in half)
+
+
+def fail(tmp_path: Path, *parts: str) -> None:
+    def body(work: WorkDir) -> None:
+        work.prepare()
+        for part in parts:
+            (work.path / "profiles" / part).mkdir()
+            (work.path / "profiles" / part / "made").write_text(" ".join(parts))
+        raise FailedPartsError("some parts failed")
+
+    with pytest.raises(FailedPartsError), open_work_dir("", output=tmp_path / "out.parquet", keep=False) as work:
+        body(work)
+
+
+def test_parts_of_several_failed_runs_are_kept(tmp_path: Path) -> None:
+    fail(tmp_path, "part-000001", "part-000002")
+    fail(tmp_path, "part-000002", "part-000003")
+    fail(tmp_path)
+    assert entries(tmp_path) == {"out.parquet.pct-work"}
+    profiles = tmp_path / "out.parquet.pct-work" / "profiles"
+    made = {path.name: (path / "made").read_text() for path in profiles.iterdir()}
+    last = "part-000002 part-000003"
+    assert made == {"part-000001": "part-000001 part-000002", "part-000002": last, "part-000003": last}
+
+
+def convert(plate: Path, folder: Path, *words: str) -> int:
+    more = ["--overwrite", "--keep-work", "--work-dir", str(folder / "work"), "--runner", "sequential"]
+    return flow.main([str(plate), "-o", str(folder / "out.parquet"), *more, *(words or ONE_FOLDER_A_PART)])
+
+
+@pytest.mark.prefect
+def test_only_what_a_change_affects_is_made_again(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(plate, tmp_path / "plate1"))
+    assert convert(copy, tmp_path) == 0
+    capsys.readouterr()
+
+    def again(*words: str) -> str:
+        assert convert(copy, tmp_path, *words) == 0
+        assert oracle.compare(oracle.profiles(copy), tmp_path / "out.parquet") == []
+        return capsys.readouterr().err
+
+    told = again()
+    assert "4 parts of 4 were finished already" in told
+    assert "made again" not in told
+    file = sorted(copy.rglob("Cells.csv"))[2]
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:1], lines[1].rsplit(",", 1)[0] + ",0.5", *lines[2:]]) + "\n")
+    told = again()
+    assert "3 parts of 4 were finished already" in told
+    assert "1 part was made from other files or by other options before; it is made again" in told
+    # Another cut: no part holds what it held.
+    told = again("--part-size", "1GB")
+    assert "finished already" not in told
+    assert "1 part was made from other files or by other options before; it is made again" in told
+    assert entries(tmp_path / "work" / "out.parquet.pct-work" / "profiles") == {"part-000001"}
+    told = again(*ONE_FOLDER_A_PART)
+    assert "finished already" not in told
+    assert convert(copy, tmp_path, *ONE_FOLDER_A_PART, "--cast", "Cells_.*=float32") == 0
+    told = capsys.readouterr().err
+    assert "4 parts were made from other files or by other options before; they are made again" in told
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("how", ["cut off", "emptied", "gone"])
+def test_a_part_that_is_not_whole_is_made_again(
+    how: str, plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(plate, tmp_path) == 0
+    file = tmp_path / "work" / "out.parquet.pct-work" / "profiles" / "part-000003" / "part-000003.arrow"
+    before = file.read_bytes()
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(before[: len(before) // 2] if how == "cut off" else b"")
+    capsys.readouterr()
+    assert convert(plate, tmp_path) == 0
+    assert "3 parts of 4 were finished already" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
