@@ -84,6 +84,9 @@ def interruption_in(error: BaseException | None) -> BaseException | None:
 def leave(code: int) -> NoReturn:
     """End the process with an exit code, and with it all threads; nothing half-done stays."""
     end_all()
+    # Only a process that has used it has anything in it.
+    if (cache := sys.modules.get("pycytominer_transform.common.cloud_cache")) is not None:
+        cache.release_cache()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
