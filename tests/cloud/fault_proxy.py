@@ -28,7 +28,7 @@ from cloud_servers import Server
 from fault_answers import Answer
 from fault_kinds import Fault, Request
 
-__all__ = ["FaultProxy", "Where"]
+__all__ = ["FaultProxy", "Request", "Where"]
 
 # These concern one connection, not the request; the proxy has two, and sends what it has read as one piece.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
