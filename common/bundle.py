@@ -28,21 +28,21 @@ from pycytominer_transform.common.standard_io import STANDARD, open_input
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.destination import OutputFolder
 
 
 class BundleFolderWriter:
     """Writes a bundle into a folder."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: OutputFolder, manifest: Manifest) -> None:
         self._folder = folder
         self._manifest = manifest
 
     def write(self, part: int, tables: dict[str, pa.Table]) -> None:
         """Write one part's tables."""
-        (self._folder / part_name(part)).mkdir()
         for name, table in tables.items():
             schema = _with_names(table.schema, part, name)
-            with (self._folder / part_name(part) / _file_name(name)).open("wb") as sink:
+            with self._folder.open(_file_path(part, name)) as sink:
                 writer = StreamWriter(sink, schema, as_file=True)
                 writer.write(table)
                 writer.close()
@@ -119,7 +119,7 @@ class BundleReader:
 
     def _table_at_rest(self, part: int, name: str) -> pa.Table:
         assert self._folder is not None
-        with read_one(self._folder / part_name(part) / _file_name(name), "table") as stream:
+        with read_one(self._folder / _file_path(part, name), "table") as stream:
             self._check(stream, part, name)
             return stream.read_all()
 
@@ -175,14 +175,14 @@ def open_bundle(path: str) -> Iterator[BundleReader]:
         yield BundleReader(path, file)
 
 
-def is_bundle_entry(path: Path) -> bool:
+def is_bundle_entry(name: str) -> bool:
     """Say whether an entry of a bundle's folder is one that was written here."""
-    return path.name == MANIFEST_FILE or (path.is_dir() and path.name.startswith("part-"))
+    return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name)
 
 
-def _file_name(table: str) -> str:
+def _file_path(part: int, table: str) -> str:
     """Name a table's file after it; a name may hold what would lead elsewhere."""
-    return table.replace("%", "%25").replace("/", "%2F").replace("\0", "%00") + ".arrow"
+    return f"{part_name(part)}/{table.replace('%', '%25').replace('/', '%2F').replace(chr(0), '%00')}.arrow"
 
 
 def _with_names(schema: pa.Schema, part: int, table: str) -> pa.Schema:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.manifest import Manifest, manifest_from_arrow, manifest_to_arrow
 from pycytominer_transform.common.standard_io import open_input
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.destination import OutputFolder
 
 MANIFEST_FILE = "manifest.arrow"
 
@@ -20,9 +23,9 @@ def write_manifest(manifest: Manifest, sink: BinaryIO, *, as_file: bool) -> None
     writer.close()
 
 
-def write_manifest_beside(manifest: Manifest, folder: Path) -> None:
+def write_manifest_beside(manifest: Manifest, folder: OutputFolder) -> None:
     """Write the manifest into the folder of a bundle or of profiles."""
-    with (folder / MANIFEST_FILE).open("wb") as sink:
+    with folder.open(MANIFEST_FILE) as sink:
         write_manifest(manifest, sink, as_file=True)
 
 

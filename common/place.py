@@ -27,6 +27,14 @@ def place_of(text: str, options: StorageOptions | None = None) -> Place:
     return Path(os.path.abspath(text))
 
 
+def entry_names(place: Place) -> list[str]:
+    """List what lies in a folder, sorted, folders with a slash behind their names; under a prefix, all that does."""
+    if isinstance(place, CloudPlace):
+        return sorted(place.objects)
+    with os.scandir(place) as entries:
+        return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+
+
 def looking_ahead(root: Place, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
     """Have the first and last bytes of a source's files ready when they are opened, where they come from afar."""
     if isinstance(root, CloudPlace) and root.is_dir():

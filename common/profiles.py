@@ -22,6 +22,7 @@ from pycytominer_transform.common.standard_io import STANDARD, open_input, readi
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.destination import OutputFolder
 
 BATCH_ROWS = 16_384
 
@@ -36,14 +37,14 @@ def described_schema(schema: pa.Schema, manifest: Manifest, steps: Sequence[Step
 class ProfilesFolderWriter:
     """Writes profiles into a folder, a file per part."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: OutputFolder, manifest: Manifest) -> None:
         self._folder = folder
         self._manifest = manifest
 
     def write(self, part: int, profiles: pa.Table) -> None:
         """Write one part's profiles."""
         schema = described_schema(profiles.schema, self._manifest, self._manifest.provenance)
-        with (self._folder / f"{part_name(part)}.arrow").open("wb") as sink:
+        with self._folder.open(f"{part_name(part)}.arrow") as sink:
             writer = StreamWriter(sink, schema, as_file=True)
             writer.write(profiles, part=part, batch_rows=BATCH_ROWS)
             writer.close()
@@ -74,9 +75,9 @@ class ProfilesStreamWriter:
         self._writer.close(steps=[asdict(step) for step in steps])
 
 
-def is_profiles_entry(path: Path) -> bool:
+def is_profiles_entry(name: str) -> bool:
     """Say whether an entry of a folder of profiles is one that was written here."""
-    return path.name == MANIFEST_FILE or (path.name.startswith("part-") and path.suffix == ".arrow")
+    return name == MANIFEST_FILE or (name.startswith("part-") and name.endswith(".arrow") and "/" not in name)
 
 
 @dataclass

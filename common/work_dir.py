@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
-from pycytominer_transform.common.destination import temporary_folder
+from pycytominer_transform.common.destination import LocalFolder, temporary_folder
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
@@ -67,7 +67,7 @@ class WorkDir:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
         folder = self.path / "manifests" / part_name(part)
         folder.mkdir(exist_ok=True)
-        write_manifest_beside(manifest.only_parts([part]), folder)
+        write_manifest_beside(manifest.only_parts([part]), LocalFolder(folder))
         return folder
 
     def bundle_of(self, part: int) -> Path:

@@ -82,7 +82,7 @@ def discover(
         check_destination(Path(output), overwrite=overwrite)
         manifest, skipped = _described(source, options or DiscoverOptions(), storage)
         refuse_among_sources(Path(output), manifest.files())
-        with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        with complete_file(Path(output), overwrite=overwrite) as file:
             write_manifest(manifest, file, as_file=True)
     return DiscoverSummary(
         parts=len(manifest.parts),

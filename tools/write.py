@@ -94,7 +94,7 @@ def write(
             return _summary(reader, write_file(reader, sink, _settings(options)), [])
         reader = open_profiles(profiles, stack)
         if is_one_file(output):
-            with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+            with complete_file(Path(output), overwrite=overwrite) as file:
                 rows = write_file(reader, file, _settings(options))
             return _summary(reader, rows, [Path(output)])
         with complete_folder(Path(output), overwrite=overwrite, is_ours=is_parquet_entry) as folder:
