@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
@@ -23,8 +22,10 @@ from pycytominer_transform.common.manifest_files import (
     write_manifest_beside,
 )
 from pycytominer_transform.common.part_reader import bundle_schema
+from pycytominer_transform.common.place import Place, entry_names, named_place
 from pycytominer_transform.common.provenance import steps_from_json
 from pycytominer_transform.common.standard_io import STANDARD, open_input
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,14 +90,13 @@ class BundleReader:
         All of the provenance; complete once the parts have been read.
     """
 
-    def __init__(self, path: str, file: BinaryIO | None) -> None:
-        self._folder = Path(path) if file is None else None
+    def __init__(self, path: str, opened: Place | BinaryIO) -> None:
+        self._folder = opened if isinstance(opened, Place) else None
         self._where = "standard input" if path == "-" else path
         if self._folder is not None:
             self.manifest = read_manifest_beside(self._folder)
         else:
-            assert file is not None
-            self._streams = read_streams(file, self._where)
+            self._streams = read_streams(cast(BinaryIO, opened), self._where)
             first = next(self._streams)
             if first.role != "manifest":
                 raise DataError(f"{self._where} is not a bundle; pct-extract writes one")
@@ -164,14 +164,14 @@ class BundleReader:
 
 
 @contextmanager
-def open_bundle(path: str) -> Iterator[BundleReader]:
-    """Open a bundle at a path, a folder or a file with the streams, or on standard input (``-``)."""
-    if path != STANDARD and Path(path).is_dir():
-        if not (Path(path) / MANIFEST_FILE).is_file():
+def open_bundle(path: str, storage: StorageOptions | None = None) -> Iterator[BundleReader]:
+    """Open a bundle at a place, a folder or a file with the streams, or on standard input (``-``)."""
+    if path != STANDARD and (folder := named_place(path, storage)).is_dir():
+        if MANIFEST_FILE not in entry_names(folder):
             raise SourceNotFoundError(f"{path} is not a bundle: there is no {MANIFEST_FILE} in it")
-        yield BundleReader(path, None)
+        yield BundleReader(path, folder)
         return
-    with open_input(path, "a bundle") as file:
+    with open_input(path, "a bundle", storage) as file:
         yield BundleReader(path, file)
 
 
