@@ -77,7 +77,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     with _storage_errors(path), temporary_beside(path, is_folder=False) as temporary:
         with temporary.open("wb") as file:
             yield file
-        _sync(temporary)
+            file.flush()
+            _sync_open(file.fileno())
         with committing():
             if overwrite:
                 os.replace(temporary, path)
@@ -198,13 +199,18 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        _sync_open(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_open(descriptor: int) -> None:
+    try:
         os.fsync(descriptor)
     except OSError as error:
         # Some network file systems cannot sync a folder.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
