@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pycytominer_transform.common.arrays import empty_batch
-from pycytominer_transform.common.errors import DataError, StageEndedEarlyError
+from pycytominer_transform.common.errors import DataError, PctError, StageEndedEarlyError
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.standard_io import reading
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def read_streams(file: BinaryIO, where: str) -> Iterator[OpenStream]:
 
 
 @contextmanager
-def read_one(path: Path, role: str) -> Iterator[OpenStream]:
-    """Open one of the suite's own Arrow files at a path and check what it says it is."""
+def read_one(path: Place, role: str) -> Iterator[OpenStream]:
+    """Open one of the suite's own Arrow files and check what it says it is."""
     with reading(path), path.open("rb") as file:
         stream = next(read_streams(file, str(path)))
         if stream.role != role:
@@ -256,7 +257,7 @@ def _arrow_errors(where: str) -> Iterator[None]:
 
     try:
         yield
-    except MemoryError:
+    except (MemoryError, PctError):
         raise
     except (ValueError, TypeError, EOFError, pa.ArrowException) as error:
         raise StageEndedEarlyError(f"{where} is cut off or damaged: {_ENDED_EARLY}") from error

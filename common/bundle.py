@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
@@ -23,26 +22,28 @@ from pycytominer_transform.common.manifest_files import (
     write_manifest_beside,
 )
 from pycytominer_transform.common.part_reader import bundle_schema
+from pycytominer_transform.common.place import Place, entry_names, named_place
 from pycytominer_transform.common.provenance import steps_from_json
 from pycytominer_transform.common.standard_io import STANDARD, open_input
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.destination import OutputFolder
 
 
 class BundleFolderWriter:
     """Writes a bundle into a folder."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: OutputFolder, manifest: Manifest) -> None:
         self._folder = folder
         self._manifest = manifest
 
     def write(self, part: int, tables: dict[str, pa.Table]) -> None:
         """Write one part's tables."""
-        (self._folder / part_name(part)).mkdir()
         for name, table in tables.items():
             schema = _with_names(table.schema, part, name)
-            with (self._folder / part_name(part) / _file_name(name)).open("wb") as sink:
+            with self._folder.open(_file_path(part, name)) as sink:
                 writer = StreamWriter(sink, schema, as_file=True)
                 writer.write(table)
                 writer.close()
@@ -89,14 +90,13 @@ class BundleReader:
         All of the provenance; complete once the parts have been read.
     """
 
-    def __init__(self, path: str, file: BinaryIO | None) -> None:
-        self._folder = Path(path) if file is None else None
+    def __init__(self, path: str, opened: Place | BinaryIO) -> None:
+        self._folder = opened if isinstance(opened, Place) else None
         self._where = "standard input" if path == "-" else path
         if self._folder is not None:
             self.manifest = read_manifest_beside(self._folder)
         else:
-            assert file is not None
-            self._streams = read_streams(file, self._where)
+            self._streams = read_streams(cast(BinaryIO, opened), self._where)
             first = next(self._streams)
             if first.role != "manifest":
                 raise DataError(f"{self._where} is not a bundle; pct-extract writes one")
@@ -119,7 +119,7 @@ class BundleReader:
 
     def _table_at_rest(self, part: int, name: str) -> pa.Table:
         assert self._folder is not None
-        with read_one(self._folder / part_name(part) / _file_name(name), "table") as stream:
+        with read_one(self._folder / _file_path(part, name), "table") as stream:
             self._check(stream, part, name)
             return stream.read_all()
 
@@ -164,25 +164,25 @@ class BundleReader:
 
 
 @contextmanager
-def open_bundle(path: str) -> Iterator[BundleReader]:
-    """Open a bundle at a path, a folder or a file with the streams, or on standard input (``-``)."""
-    if path != STANDARD and Path(path).is_dir():
-        if not (Path(path) / MANIFEST_FILE).is_file():
+def open_bundle(path: str, storage: StorageOptions | None = None) -> Iterator[BundleReader]:
+    """Open a bundle at a place, a folder or a file with the streams, or on standard input (``-``)."""
+    if path != STANDARD and (folder := named_place(path, storage)).is_dir():
+        if MANIFEST_FILE not in entry_names(folder):
             raise SourceNotFoundError(f"{path} is not a bundle: there is no {MANIFEST_FILE} in it")
-        yield BundleReader(path, None)
+        yield BundleReader(path, folder)
         return
-    with open_input(path, "a bundle") as file:
+    with open_input(path, "a bundle", storage) as file:
         yield BundleReader(path, file)
 
 
-def is_bundle_entry(path: Path) -> bool:
+def is_bundle_entry(name: str) -> bool:
     """Say whether an entry of a bundle's folder is one that was written here."""
-    return path.name == MANIFEST_FILE or (path.is_dir() and path.name.startswith("part-"))
+    return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name)
 
 
-def _file_name(table: str) -> str:
+def _file_path(part: int, table: str) -> str:
     """Name a table's file after it; a name may hold what would lead elsewhere."""
-    return table.replace("%", "%25").replace("/", "%2F").replace("\0", "%00") + ".arrow"
+    return f"{part_name(part)}/{table.replace('%', '%25').replace('/', '%2F').replace(chr(0), '%00')}.arrow"
 
 
 def _with_names(schema: pa.Schema, part: int, table: str) -> pa.Schema:

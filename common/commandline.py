@@ -200,10 +200,12 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
 
 def _remove_leftovers(args: argparse.Namespace) -> None:
     """Remove what a killed run left behind while it made the same output."""
+    from pycytominer_transform.common.cloud_uri import is_cloud
     from pycytominer_transform.common.standard_io import STANDARD
     from pycytominer_transform.common.temporary_names import remove_leftovers
 
-    if (output := getattr(args, "output", STANDARD)) != STANDARD:
+    output = getattr(args, "output", STANDARD)
+    if output != STANDARD and not is_cloud(output):
         remove_leftovers(Path(output))
 
 

@@ -10,11 +10,35 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from pycytominer_transform.common.errors import DestinationExistsError, StorageError, describe_os_error
+from pycytominer_transform.common.place import entry_names
 from pycytominer_transform.common.temporary_names import REPLACED_SUFFIX, beside, committing, discard, temporary_beside
+
+
+class OutputFolder(Protocol):
+    """A folder that is being filled."""
+
+    def open(self, relative: str) -> AbstractContextManager[BinaryIO]:
+        """Open a new file in it, by its path with slashes; one at a time."""
+
+
+class LocalFolder:
+    """A folder of this machine; see `OutputFolder`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def open(self, relative: str) -> Iterator[BinaryIO]:
+        """Open a new file in it."""
+        path = self._path / relative
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            yield file
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -37,8 +61,8 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary name to write a file under; give it its final name when the block ends well.
+def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file under a temporary name; give it its final name when the block ends well.
 
     Raises
     ------
@@ -51,8 +75,10 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise StorageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'no regular file'}")
     with _storage_errors(path), temporary_beside(path, is_folder=False) as temporary:
-        yield temporary
-        _sync(temporary)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            _sync_open(file.fileno())
         with committing():
             if overwrite:
                 os.replace(temporary, path)
@@ -62,8 +88,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
-    """Give a temporary folder to fill; give it its final name when the block ends well.
+def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], bool]) -> Iterator[OutputFolder]:
+    """Give a folder with a temporary name to fill; give it its final name when the block ends well.
 
     Parameters
     ----------
@@ -72,7 +98,7 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
     overwrite : bool
         Replace a folder that is there. Only one that holds nothing but what the tool itself writes is replaced.
     is_ours : callable
-        Says of an entry of such a folder whether the tool wrote it.
+        Says of an entry's name, a folder's with a slash behind it, whether the tool wrote it.
 
     Raises
     ------
@@ -85,7 +111,7 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[Path], bo
     if os.path.lexists(path) and not _is_replaceable(path, is_ours):
         raise DestinationExistsError(f"{path} holds other things than this tool writes; it will not be overwritten")
     with _storage_errors(path), temporary_beside(path, is_folder=True) as temporary:
-        yield temporary
+        yield LocalFolder(temporary)
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
                 _sync(Path(folder, name))
@@ -151,8 +177,8 @@ def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
             discard(folder)
 
 
-def _is_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> bool:
-    return path.is_dir() and not path.is_symlink() and all(is_ours(entry) for entry in path.iterdir())
+def _is_replaceable(path: Path, is_ours: Callable[[str], bool]) -> bool:
+    return path.is_dir() and not path.is_symlink() and all(map(is_ours, entry_names(path)))
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
@@ -173,13 +199,18 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        _sync_open(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_open(descriptor: int) -> None:
+    try:
         os.fsync(descriptor)
     except OSError as error:
         # Some network file systems cannot sync a folder.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

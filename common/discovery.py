@@ -49,7 +49,7 @@ def discover_manifest(
     if not source:
         raise UsageError("the source is an empty text; name a folder or a file ('.' is the current folder)")
     storage = storage or StorageOptions()
-    preset = load_preset(options.preset) if options.preset else None
+    preset = load_preset(options.preset, storage) if options.preset else None
     root = place_of(checked_name(source), storage.with_preset(preset) if preset else storage)
     if not root.exists():
         what = "object with this name or beginning" if isinstance(root, CloudPlace) else "file or folder"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
@@ -14,6 +13,7 @@ from pycytominer_transform.common.provenance import new_step, steps_to_json
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from pycytominer_transform.common.destination import OutputFolder
 
 _GROUP_BYTES = 64_000_000
 _TEXT_BYTES = 32
@@ -21,9 +21,9 @@ _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
 PROVENANCE_KEY = "pct.provenance"
 
 
-def is_parquet_entry(path: Path) -> bool:
+def is_parquet_entry(name: str) -> bool:
     """Say whether an entry of a folder of Parquet files is one that was written here."""
-    return path.name.startswith("part-") and path.suffix == ".parquet"
+    return name.startswith("part-") and name.endswith(".parquet") and "/" not in name
 
 
 def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
@@ -34,14 +34,14 @@ def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any])
     return writer.rows
 
 
-def write_folder(reader: ProfilesReader, folder: Path, settings: dict[str, Any]) -> int:
+def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[str, Any]) -> int:
     """Write a Parquet file per part; gives the number of rows.
 
     Where no part has a row there is one empty file, so that the columns can be read from it.
     """
     rows = 0
     for part, batches in _by_part(reader.batches()):
-        with (folder / f"{part_name(part)}.parquet").open("wb") as sink, _GroupWriter(reader, sink, settings) as writer:
+        with folder.open(f"{part_name(part)}.parquet") as sink, _GroupWriter(reader, sink, settings) as writer:
             for batch in batches:
                 writer.add(batch)
         rows += writer.rows

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.cloud_uri import cloud_uri, is_cloud
+from pycytominer_transform.common.errors import describe_os_error
 from pycytominer_transform.common.storage_options import StorageOptions
 
 Place = Path | CloudPlace
@@ -25,6 +26,28 @@ def place_of(text: str, options: StorageOptions | None = None) -> Place:
     if is_cloud(text):
         return CloudPlace(cloud_uri(text), options or StorageOptions())
     return Path(os.path.abspath(text))
+
+
+def named_place(text: str, options: StorageOptions | None = None) -> Place:
+    """Give the place that a text names, a path as it stands, for files that are named in messages alone.
+
+    Raises
+    ------
+    UsageError
+        It is a URI of a kind that is not known.
+    """
+    return place_of(text, options) if is_cloud(text) else Path(text)
+
+
+def entry_names(place: Place) -> list[str]:
+    """List what lies in a folder, sorted, folders with a slash behind their names; under a prefix, all that does."""
+    if isinstance(place, CloudPlace):
+        return sorted(place.objects)
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+    except OSError as error:
+        raise describe_os_error(error, f"read the folder {place}") from error
 
 
 def looking_ahead(root: Place, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:

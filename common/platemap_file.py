@@ -11,12 +11,13 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pycytominer_transform.common.column_types import ColumnType, SampledColumn, keeps_as_number
 from pycytominer_transform.common.conversion import csv_null_words
 from pycytominer_transform.common.errors import DataError, UsageError
 from pycytominer_transform.common.naming import listed
+from pycytominer_transform.common.standard_io import read_small_file
+from pycytominer_transform.common.storage_options import StorageOptions
 
 _METADATA = "Metadata_"
 _DELIMITERS = ",\t;"
@@ -90,7 +91,7 @@ def entry_label(entry: Sequence[str]) -> str:
     return "/".join(text.replace("\\", "\\\\").replace("/", "\\/") for text in entry)
 
 
-def read_platemap(path: str, on: Sequence[str] = ("well",)) -> Platemap:
+def read_platemap(path: str, on: Sequence[str] = ("well",), storage: StorageOptions | None = None) -> Platemap:
     """Read a platemap.
 
     Parameters
@@ -99,6 +100,8 @@ def read_platemap(path: str, on: Sequence[str] = ("well",)) -> Platemap:
         A file with commas, tabs or semicolons between its fields.
     on : sequence of str
         Keys: ``PLATEMAP_COLUMN=PROFILES_COLUMN``, or one name for both.
+    storage : StorageOptions, optional
+        How cloud storage is reached.
 
     Raises
     ------
@@ -107,10 +110,7 @@ def read_platemap(path: str, on: Sequence[str] = ("well",)) -> Platemap:
     DataError
         It is empty, no text, has a row of other length than its header, or a column or an entry twice.
     """
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the platemap {path}: {getattr(error, 'strerror', error)}") from error
+    content = read_small_file(path, "the platemap", storage)
     rows = _rows(content, path)
     names = [name for _, name in rows.header]
     keys = tuple(dict.fromkeys(_key(text, names, path) for text in on))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import table_prefix
 from pycytominer_transform.common.path_expression import check_expression
-from pycytominer_transform.common.storage_options import check_preset_storage
+from pycytominer_transform.common.standard_io import read_small_file
+from pycytominer_transform.common.storage_options import StorageOptions, check_preset_storage
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
@@ -214,7 +215,7 @@ def preset_text(name: str) -> str:
     return (_packaged_folder() / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def load_preset(name_or_path: str) -> Preset:
+def load_preset(name_or_path: str, storage: StorageOptions | None = None) -> Preset:
     """Load a preset of the package by its name, or one of the user's by its path.
 
     Raises
@@ -224,22 +225,20 @@ def load_preset(name_or_path: str) -> Preset:
     """
     import tomllib
 
-    path = _packaged_folder() / f"{name_or_path}.toml"
+    path = str(_packaged_folder() / f"{name_or_path}.toml")
     if name_or_path.endswith(".toml") or "/" in name_or_path:
-        path = Path(name_or_path)
-    elif not path.is_file():
+        path = name_or_path
+    elif not Path(path).is_file():
         raise UsageError(
             f"no preset is named {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file"
         )
     try:
-        keys = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the preset {path}: {error.strerror}") from error
+        keys = tomllib.loads(read_small_file(path, "the preset", storage).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the preset {path} is not TOML: {error}") from error
     except RecursionError as error:
         raise UsageError(f"the preset {path} is nested too deep") from error
-    return preset_from_keys(keys, str(path))
+    return preset_from_keys(keys, path)
 
 
 def packaged_presets() -> list[Preset]:

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
+from pycytominer_transform.common.place import Place, entry_names, named_place
 from pycytominer_transform.common.provenance import merged_steps, steps_from_json, steps_to_json
 from pycytominer_transform.common.reporting import progress
 from pycytominer_transform.common.standard_io import STANDARD, open_input, reading
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.destination import OutputFolder
 
 BATCH_ROWS = 16_384
 
@@ -36,14 +38,14 @@ def described_schema(schema: pa.Schema, manifest: Manifest, steps: Sequence[Step
 class ProfilesFolderWriter:
     """Writes profiles into a folder, a file per part."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: OutputFolder, manifest: Manifest) -> None:
         self._folder = folder
         self._manifest = manifest
 
     def write(self, part: int, profiles: pa.Table) -> None:
         """Write one part's profiles."""
         schema = described_schema(profiles.schema, self._manifest, self._manifest.provenance)
-        with (self._folder / f"{part_name(part)}.arrow").open("wb") as sink:
+        with self._folder.open(f"{part_name(part)}.arrow") as sink:
             writer = StreamWriter(sink, schema, as_file=True)
             writer.write(profiles, part=part, batch_rows=BATCH_ROWS)
             writer.close()
@@ -74,9 +76,9 @@ class ProfilesStreamWriter:
         self._writer.close(steps=[asdict(step) for step in steps])
 
 
-def is_profiles_entry(path: Path) -> bool:
+def is_profiles_entry(name: str) -> bool:
     """Say whether an entry of a folder of profiles is one that was written here."""
-    return path.name == MANIFEST_FILE or (path.name.startswith("part-") and path.suffix == ".arrow")
+    return name == MANIFEST_FILE or (name.startswith("part-") and name.endswith(".arrow") and "/" not in name)
 
 
 @dataclass
@@ -114,8 +116,8 @@ class ProfilesReader:
         self.steps = (*self.steps, *merged_steps(histories[1:]))
 
 
-def open_profiles(paths: Sequence[str], stack: ExitStack) -> ProfilesReader:
-    """Open profiles at paths, folders or files, or on standard input (``-``).
+def open_profiles(paths: Sequence[str], stack: ExitStack, storage: StorageOptions | None = None) -> ProfilesReader:
+    """Open profiles at places, folders or files, or on standard input (``-``).
 
     Several folders are those that the jobs of an array made of the shares of one source; their parts come in order.
 
@@ -126,12 +128,12 @@ def open_profiles(paths: Sequence[str], stack: ExitStack) -> ProfilesReader:
     DataError
         It is Arrow, but something else than profiles.
     """
-    if len(paths) == 1 and (paths[0] == STANDARD or not Path(paths[0]).is_dir()):
+    if len(paths) == 1 and (paths[0] == STANDARD or not named_place(paths[0], storage).is_dir()):
         where = "standard input" if paths[0] == STANDARD else paths[0]
-        streams = read_streams(stack.enter_context(open_input(paths[0], "profiles")), where)
+        streams = read_streams(stack.enter_context(open_input(paths[0], "profiles", storage)), where)
         history: tuple[Step, ...] = ()
     else:
-        files, history = _files_in(paths)
+        files, history = _files_in([named_place(path, storage) for path in paths])
         streams = _streams_of(files, stack)
     first = next(streams)
     if first.role not in ("profiles", ""):
@@ -145,30 +147,32 @@ def _chained(first: OpenStream, rest: Iterator[OpenStream]) -> Iterator[OpenStre
     yield from rest
 
 
-def _streams_of(files: Sequence[Path], stack: ExitStack) -> Iterator[OpenStream]:
+def _streams_of(files: Sequence[Place], stack: ExitStack) -> Iterator[OpenStream]:
     for done, path in enumerate(files, start=1):
         with reading(path), path.open("rb") as file:
             yield from read_streams(file, str(path))
         progress("writing parts", done, len(files))
 
 
-def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
-    found: list[Path] = []
-    shares: list[tuple[Path, Manifest]] = []
-    for path in map(Path, paths):
+def _files_in(paths: Sequence[Place]) -> tuple[list[Place], tuple[Step, ...]]:
+    found: list[Place] = []
+    shares: list[tuple[Place, Manifest]] = []
+    for path in paths:
         if not path.is_dir():
             raise SourceNotFoundError(f"{path}: no such folder")
-        files = sorted(path.glob("*.arrow"))
-        if (path / MANIFEST_FILE) in files:
-            files.remove(path / MANIFEST_FILE)
+        names = entry_names(path)
+        files = [name for name in names if name.endswith(".arrow") and "/" not in name]
+        if MANIFEST_FILE in files:
+            files.remove(MANIFEST_FILE)
             manifest = read_manifest_beside(path)
             shares.append((path, manifest))
-            expected = [path / f"{part_name(part)}.arrow" for part in manifest.parts]
-            if any((path / part_name(part)).is_dir() for part in manifest.parts):
+            folders = {name.partition("/")[0] for name in names if "/" in name}
+            if any(part_name(part) in folders for part in manifest.parts):
                 raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
-            if missing := [name.name for name in expected if name not in files]:
+            expected = [f"{part_name(part)}.arrow" for part in manifest.parts]
+            if missing := [name for name in expected if name not in set(files)]:
                 raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
-        found += files
+        found += [path / name for name in files]
     if not found:
         raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
     if len(paths) > 1:
@@ -177,9 +181,9 @@ def _files_in(paths: Sequence[str]) -> tuple[list[Path], tuple[Step, ...]]:
     return sorted(found, key=lambda file: (file.name, str(file))), history
 
 
-def _check_shares(shares: Sequence[tuple[Path, Manifest]]) -> None:
+def _check_shares(shares: Sequence[tuple[Place, Manifest]]) -> None:
     """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
-    place_of: dict[int, Path] = {}
+    place_of: dict[int, Place] = {}
     wanted: set[int] = set()
     described = set()
     for path, manifest in shares:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.cloud_place import CloudPlace
+from pycytominer_transform.common.cloud_uri import is_cloud
 from pycytominer_transform.common.dask_cluster import DaskCluster, read_dask_cluster
 from pycytominer_transform.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.task_runners import RunnerKind
 
 
@@ -32,7 +35,8 @@ class RunningOptions:
     dask_cluster : DaskCluster, optional
         Batch jobs to submit as Dask workers instead.
     work_dir : str
-        Where the parts lie until they are written; empty for a folder beside the output that is removed at the end.
+        Where the parts lie until they are written; empty for a folder beside the output, or among the system's
+        temporary ones where that is in the cloud, that is removed at the end.
     keep_work : bool
         Keep the work dir although all went well.
     retries : int
@@ -49,6 +53,24 @@ class RunningOptions:
     keep_work: bool = False
     retries: int = DEFAULT_RETRIES
     max_failures: int | None = None
+
+
+def check_work_place(options: RunningOptions, output: Place) -> None:
+    """Refuse a work dir that is none, and to do without one where workers on other machines would not find it.
+
+    Raises
+    ------
+    UsageError
+        The options and the output do not go together.
+    """
+    if is_cloud(options.work_dir):
+        raise UsageError(f"--work-dir {options.work_dir}: must be a folder of this machine, not a place in the cloud")
+    elsewhere = options.dask_scheduler or options.dask_cluster
+    if elsewhere and not options.work_dir and isinstance(output, CloudPlace):
+        raise UsageError(
+            "with --dask-scheduler or --dask-cluster and an output in the cloud give --work-dir, a folder that all "
+            "workers share"
+        )
 
 
 def workers_and_threads(options: RunningOptions) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from pycytominer_transform.common.cloud_clients import client_arguments, client_class
 from pycytominer_transform.common.errors import (
-    DestinationExistsError,
     PassingStorageError,
     PctError,
     SourceChangedError,
@@ -25,6 +24,7 @@ from pycytominer_transform.common.errors import (
 )
 from pycytominer_transform.common.object_store import NoSuchObjectError, ObjectChangedError, StoredObject
 from pycytominer_transform.common.retrying import retried
+from pycytominer_transform.common.s3_upload import NoSuchUploadError, S3Upload
 from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class S3Store:
         if code == "NoSuchBucket":
             return SourceNotFoundError(f"cannot {doing}: there is no bucket {self.bucket}")
         if code == "NoSuchUpload":
-            return StorageError(f"cannot {doing}: the upload was aborted by somebody else")
+            return NoSuchUploadError(f"cannot {doing}: the upload was aborted by somebody else")
         if code in _EXPIRED:
             return StorageError(f"cannot {doing}: the credentials have expired; log in again")
         if code in _WRONG:
@@ -262,44 +262,3 @@ def _short(error: Exception) -> str:
         "SSLError": "the server's certificate is not accepted",
     }
     return words.get(type(error).__name__, f"the connection failed ({type(error).__name__})")
-
-
-class S3Upload:
-    """A multipart upload; see `object_store.Upload`."""
-
-    def __init__(self, store: S3Store, key: str, *, overwrite: bool) -> None:
-        self._store = store
-        self._key = key
-        self._condition = {} if overwrite else {"IfNoneMatch": "*"}
-        self._doing = f"write {store.name}/{key}"
-        self._tags: dict[int, str] = {}
-        with store.faults(self._doing):
-            self._id = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
-
-    def put_part(self, number: int, content: bytes) -> None:
-        """Send a part."""
-        with self._store.faults(self._doing):
-            answer = self._store.client.upload_part(**self._named, PartNumber=number, Body=content)
-        self._tags[number] = answer["ETag"]
-
-    def complete(self) -> None:
-        """Make the object of the parts that were sent."""
-        parts = [{"PartNumber": number, "ETag": tag} for number, tag in sorted(self._tags.items())]
-        try:
-            with self._store.faults(self._doing):
-                self._store.client.complete_multipart_upload(
-                    **self._named, MultipartUpload={"Parts": parts}, **self._condition
-                )
-        except ObjectChangedError:
-            raise DestinationExistsError(
-                f"{self._store.name}/{self._key} came to exist meanwhile; give --overwrite to replace it"
-            ) from None
-
-    def abort(self) -> None:
-        """Take back all that was sent."""
-        with self._store.faults(self._doing):
-            self._store.client.abort_multipart_upload(**self._named)
-
-    @property
-    def _named(self) -> dict[str, str]:
-        return {"Bucket": self._store.bucket, "Key": self._key, "UploadId": self._id}

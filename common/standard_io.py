@@ -8,17 +8,24 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
-from pycytominer_transform.common.errors import DataError, UsageError, describe_os_error
+from pycytominer_transform.common.errors import (
+    DataError,
+    PctError,
+    SourceNotFoundError,
+    UsageError,
+    describe_os_error,
+)
+from pycytominer_transform.common.place import Place, named_place
+from pycytominer_transform.common.storage_options import StorageOptions
 
 STANDARD = "-"
 _PIPE_BYTES = 1 << 20
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Place) -> Iterator[None]:
     """Give what the operating system says while a path is read the form of our errors."""
     try:
         yield
@@ -29,8 +36,8 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_input(path: str, wanted: str) -> Iterator[BinaryIO]:
-    """Open a stage's input: a file, or standard input where the path is ``-``.
+def open_input(path: str, wanted: str, storage: StorageOptions | None = None) -> Iterator[BinaryIO]:
+    """Open a stage's input: a file or an object, or standard input where the path is ``-``.
 
     Raises
     ------
@@ -43,8 +50,34 @@ def open_input(path: str, wanted: str) -> Iterator[BinaryIO]:
         grow_pipe(0)
         yield io.BufferedReader(io.FileIO(0, "rb", closefd=False), 1 << 16)
         return
-    with reading(Path(path)), open(path, "rb") as file:
+    place = named_place(path, storage)
+    with reading(place), place.open("rb") as file:
         yield file
+
+
+def read_small_file(path: str, what: str, storage: StorageOptions | None = None) -> bytes:
+    """Read all of a file or an object that the command line names.
+
+    Parameters
+    ----------
+    path : str
+        Where it is.
+    what : str
+        What it is, for messages: ``"the platemap"``.
+
+    Raises
+    ------
+    UsageError
+        It is not there, or cannot be read.
+    StorageError
+        The cloud store refused.
+    """
+    try:
+        return named_place(path, storage).read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, PctError) and not isinstance(error, SourceNotFoundError):
+            raise
+        raise UsageError(f"cannot read {what} {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 @contextmanager

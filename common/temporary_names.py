@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class _Held:
     """What this process is making, and whether it still may: one that ends must not give a final name any more."""
 
     paths: set[Path] = set()  # noqa: RUF012
+    calls: set[Callable[[], None]] = set()  # noqa: RUF012
     lock = threading.Lock()
     ended = False
 
@@ -131,6 +132,21 @@ def end_all() -> None:
         _Held.ended = True
     for temporary in list(_Held.paths):
         discard(temporary)
+    for call in list(_Held.calls):
+        call()
+
+
+@contextmanager
+def called_at_end(call: Callable[[], None]) -> Iterator[None]:
+    """Let `end_all` call a function too, should it come to that within this block."""
+    with _Held.lock:
+        if _Held.ended:
+            raise TerminatedError
+        _Held.calls.add(call)
+    try:
+        yield
+    finally:
+        _Held.calls.discard(call)
 
 
 def remove_at_end(path: Path) -> None:

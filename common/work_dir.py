@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
-from pycytominer_transform.common.destination import temporary_folder
+from pycytominer_transform.common.destination import LocalFolder, temporary_folder
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
+from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.reporting import count, logger
-from pycytominer_transform.common.temporary_names import TEMPORARY_SUFFIX, discard, remove_dead, remove_leftovers
+from pycytominer_transform.common.temporary_names import (
+    TEMPORARY_SUFFIX,
+    called_at_end,
+    discard,
+    remove_dead,
+    remove_leftovers,
+)
 
 _PROFILES = "profiles"
 _FOLDERS = ("manifests", "bundles", _PROFILES)
@@ -67,7 +75,7 @@ class WorkDir:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
         folder = self.path / "manifests" / part_name(part)
         folder.mkdir(exist_ok=True)
-        write_manifest_beside(manifest.only_parts([part]), folder)
+        write_manifest_beside(manifest.only_parts([part]), LocalFolder(folder))
         return folder
 
     def bundle_of(self, part: int) -> Path:
@@ -112,6 +120,28 @@ class WorkDir:
             logger.debug("part %d is not complete in %s", part, place)
             return None
         return before.provenance[-1].counts
+
+
+@contextmanager
+def work_stem(output: Place) -> Iterator[Path]:
+    """Give the path that work dirs are named after and lie beside: the output's, or a temporary one for the cloud.
+
+    What lies beside a temporary one stays, if anything does when the block ends.
+    """
+    if isinstance(output, Path):
+        yield output
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pct-flow-"))
+
+    def remove() -> None:
+        with suppress(OSError):
+            folder.rmdir()
+
+    with called_at_end(remove):
+        try:
+            yield folder / output.name
+        finally:
+            remove()
 
 
 @contextmanager

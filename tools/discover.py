@@ -51,7 +51,7 @@ def discover(
     source : str
         A folder or a file; a prefix or an object of a cloud store.
     output : str
-        Where the manifest goes: an Arrow IPC file, or ``-`` for a stream on standard output.
+        Where the manifest goes: an Arrow IPC file, an object, or ``-`` for a stream on standard output.
     overwrite : bool
         Replace an output that exists.
     options : DiscoverOptions, optional
@@ -66,8 +66,9 @@ def discover(
     DestinationExistsError
         The output exists and is not to be overwritten.
     """
-    from pycytominer_transform.common.destination import check_destination, complete_file, refuse_among_sources
     from pycytominer_transform.common.manifest_files import write_manifest
+    from pycytominer_transform.common.outputs import check_destination, complete_file, refuse_among_sources
+    from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     if output == STANDARD:
@@ -79,10 +80,11 @@ def discover(
             with open_standard_output() as sink:
                 write_manifest(manifest, sink, as_file=False)
     else:
-        check_destination(Path(output), overwrite=overwrite)
+        place = named_place(output, storage)
+        check_destination(place, overwrite=overwrite, is_folder=False)
         manifest, skipped = _described(source, options or DiscoverOptions(), storage)
-        refuse_among_sources(Path(output), manifest.files())
-        with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        refuse_among_sources(place, manifest)
+        with complete_file(place, overwrite=overwrite) as file:
             write_manifest(manifest, file, as_file=True)
     return DiscoverSummary(
         parts=len(manifest.parts),

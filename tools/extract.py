@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
@@ -96,9 +95,9 @@ def extract(
     Parameters
     ----------
     manifest : str
-        A manifest's file, or ``-`` for a stream on standard input.
+        A manifest's file, an object, or ``-`` for a stream on standard input.
     output : str
-        Where the bundle goes: a folder ``PART/TABLE.arrow``, or ``-`` for streams on standard output.
+        Where the bundle goes: a folder ``PART/TABLE.arrow``, a prefix, or ``-`` for streams on standard output.
     overwrite : bool
         Replace an output that exists.
     options : ExtractOptions, optional
@@ -116,19 +115,21 @@ def extract(
         See `pycytominer_transform.common.casting.with_casts`.
     """
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
-    from pycytominer_transform.common.destination import check_destination, complete_folder
     from pycytominer_transform.common.manifest_files import read_manifest
+    from pycytominer_transform.common.outputs import check_destination, complete_folder
+    from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or ExtractOptions()
+    place = named_place(output, storage)
     if output != STANDARD:
-        check_destination(Path(output), overwrite=overwrite)
-    wanted = prepared(read_manifest(manifest).shard(*options.shard), options)
+        check_destination(place, overwrite=overwrite, is_folder=True)
+    wanted = prepared(read_manifest(manifest, storage).shard(*options.shard), options)
     reader = _reader(wanted, options, storage or StorageOptions())
     if output == STANDARD:
         with open_standard_output() as sink:
             return _extract_parts(wanted, reader, BundleStreamWriter(sink, wanted), options)
-    with complete_folder(Path(output), overwrite=overwrite, is_ours=is_bundle_entry) as folder:
+    with complete_folder(place, overwrite=overwrite, is_ours=is_bundle_entry) as folder:
         return _extract_parts(wanted, reader, BundleFolderWriter(folder, wanted), options)
 
 

@@ -8,7 +8,6 @@ files by the same options.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common import commandline
-from pycytominer_transform.common.destination import check_destination, refuse_among_sources
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.flow_record import BARS, FlowRecord
 from pycytominer_transform.common.flow_tally import FlowTally
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.manifest_files import read_manifest
+from pycytominer_transform.common.outputs import check_destination, refuse_among_sources
 from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+from pycytominer_transform.common.place import Place, place_of
 from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.progress_bars import only_these_bars
@@ -33,9 +33,12 @@ from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.running import (
     RunningOptions,
     add_running_options,
+    check_work_place,
     running_words,
     workers_and_threads,
 )
+from pycytominer_transform.common.storage_arguments import add_storage, storage_options
+from pycytominer_transform.common.storage_options import StorageOptions
 from pycytominer_transform.tools import discover as discovering
 from pycytominer_transform.tools import extract as extracting
 from pycytominer_transform.tools import join as joining
@@ -56,12 +59,15 @@ class FlowOptions(RunningOptions):
     ----------
     discover, extract, join, write
         The options of the stages.
+    storage : StorageOptions
+        How cloud storage is reached.
     """
 
     discover: DiscoverOptions = field(default_factory=DiscoverOptions)
     extract: extracting.ExtractOptions = field(default_factory=extracting.ExtractOptions)
     join: joining.JoinOptions = field(default_factory=joining.JoinOptions)
     write: writing.WriteOptions = field(default_factory=writing.WriteOptions)
+    storage: StorageOptions = field(default_factory=StorageOptions)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def convert(
     Parameters
     ----------
     source : str
-        A folder or a file.
+        A folder or a file; a prefix or an object of a cloud store.
     output : str
         See `pycytominer_transform.tools.write.write`.
     overwrite : bool
@@ -100,16 +106,19 @@ def convert(
         See the stages.
     """
     from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
-    from pycytominer_transform.common.work_dir import open_work_dir
+    from pycytominer_transform.common.work_dir import open_work_dir, work_stem
 
     options = _resolved(options or FlowOptions())
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
-    check_destination(Path(output), overwrite=overwrite)
+    place = place_of(output, options.storage)
+    check_work_place(options, place)
+    check_destination(place, overwrite=overwrite, is_folder=not writing.is_one_file(place))
     verbose = logger.isEnabledFor(10)
     host = options.dask_cluster.host() if options.dask_cluster else LOOPBACK
     with (
-        open_work_dir(options.work_dir, output=Path(output), keep=options.keep_work) as work,
+        work_stem(place) as stem,
+        open_work_dir(options.work_dir, output=stem, keep=options.keep_work) as work,
         prefect_api(tracked=tracked, verbose=verbose, host=host),
     ):
         from prefect import flow
@@ -122,7 +131,7 @@ def convert(
             dask_cluster=options.dask_cluster,
         )  # fmt: skip
         record = FlowRecord(f"{source} to {output}", FlowArtifacts(tracked))
-        stages = _Stages(os.path.abspath(source), os.path.abspath(output), overwrite, work, options, record)
+        stages = _Stages(place_of(source, options.storage), place, overwrite, work, stem.parent, options, record)
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
         decorate = flow(
             name="pct-flow", flow_run_name=named, task_runner=runner, persist_result=False, log_prints=False,
@@ -148,23 +157,24 @@ class _Part:
 class _Stages:
     """The flow itself: which tasks are submitted in which order, and what becomes of their results."""
 
-    source: str
-    output: str
+    source: Place
+    output: Place
     overwrite: bool
     work: WorkDir
+    work_kept_in: Path
     options: FlowOptions
     record: FlowRecord
 
     @property
     def plate(self) -> str:
         """The source's name, which the runs' names begin with."""
-        return Path(self.source).name or self.source
+        return self.source.name or str(self.source)
 
     def run(self) -> FlowSummary:
         with self.record.tally.timed("all"):
             discovered = self._discover()
             manifest = read_manifest(str(self.work.manifest))
-            refuse_among_sources(Path(self.output), manifest.files())
+            refuse_among_sources(self.output, manifest)
             self.work.prepare(manifest.parts)
             self._work_on(manifest)
             written = self._write(manifest)
@@ -176,8 +186,8 @@ class _Stages:
     def _discover(self) -> discovering.DiscoverSummary:
         with self.record.tally.timed("discover"):
             return discovering.discover_task.submit(
-                run_name=f"discover {self.plate}", source=self.source, output=str(self.work.manifest),
-                overwrite=True, options=self.options.discover,
+                run_name=f"discover {self.plate}", source=str(self.source), output=str(self.work.manifest),
+                overwrite=True, options=self.options.discover, storage=self.options.storage,
             ).result()  # fmt: skip
 
     def _work_on(self, manifest: Manifest) -> None:
@@ -195,7 +205,7 @@ class _Stages:
         tally.failed, tally.retried = len(runs.failures), runs.retried
         self.work.report_outdated()
         if runs.failures:
-            place = self.options.work_dir or Path(self.output).parent
+            place = self.options.work_dir or self.work_kept_in
             raise self.record.failure(runs, go_on=f"--work-dir {place}")
 
     def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
@@ -209,10 +219,11 @@ class _Stages:
             output=str(bundle),
             overwrite=True,
             options=self.options.extract,
+            storage=self.options.storage,
         )
         joined = joining.join_task.submit(
             run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self.work.profiles_of(part)),
-            overwrite=True, options=self.options.join,
+            overwrite=True, options=self.options.join, storage=self.options.storage,
         )  # fmt: skip
         return _Part(extracted, joined)
 
@@ -243,8 +254,8 @@ class _Stages:
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         with self.record.tally.timed("write"):
             written = writing.write_task.submit(
-                run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
-                overwrite=self.overwrite, options=self.options.write,
+                run_name=f"write {self.output.name}", profiles=profiles, output=str(self.output),
+                overwrite=self.overwrite, options=self.options.write, storage=self.options.storage,
             ).result()  # fmt: skip
         self.record.tally.bytes_written = written.bytes
         return written
@@ -275,6 +286,7 @@ def build_parser() -> argparse.ArgumentParser:
     commandline.add_shard(parser)
     commandline.add_threads(parser)
     add_running_options(parser)
+    add_storage(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -292,6 +304,7 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
         ),
         join=joining.join_options(args),
         write=writing.write_options(args),
+        storage=storage_options(args),
         **running_words(args),
     )
 

@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask
+from pycytominer_transform.common.storage_arguments import add_storage, storage_options
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,19 +84,24 @@ class JoinSummary:
     seconds: float = field(default=0.0, compare=False)
 
 
-def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None) -> JoinSummary:
+def join(
+    *, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None,
+    storage: StorageOptions | None = None,
+) -> JoinSummary:  # fmt: skip
     """Join the tables of a bundle's parts.
 
     Parameters
     ----------
     bundle : str
-        A bundle's folder, or ``-`` for streams on standard input.
+        A bundle's folder or prefix, or ``-`` for streams on standard input.
     output : str
-        Where the profiles go: a folder ``PART.arrow``, or ``-`` for a stream on standard output.
+        Where the profiles go: a folder ``PART.arrow``, a prefix, or ``-`` for a stream on standard output.
     overwrite : bool
         Replace an output that exists.
     options : JoinOptions, optional
         How to join.
+    storage : StorageOptions, optional
+        How cloud storage is reached.
 
     Raises
     ------
@@ -107,18 +113,19 @@ def join(*, bundle: str, output: str = "-", overwrite: bool = False, options: Jo
         The bundle is cut off.
     """
     from pycytominer_transform.common.bundle import open_bundle
-    from pycytominer_transform.common.destination import check_destination, complete_folder
+    from pycytominer_transform.common.outputs import check_destination, complete_folder
+    from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter, is_profiles_entry
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or JoinOptions()
-    if output != STANDARD:
-        check_destination(Path(output), overwrite=overwrite)
     if output == STANDARD:
-        with open_standard_output() as sink, open_bundle(bundle) as reader, _joiner(reader, options) as joiner:
+        with open_standard_output() as sink, open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
             return _join_parts(reader, joiner, ProfilesStreamWriter(sink, reader.manifest, joiner.schema), options)
-    with open_bundle(bundle) as reader, _joiner(reader, options) as joiner:
-        with complete_folder(Path(output), overwrite=overwrite, is_ours=is_profiles_entry) as folder:
+    place = named_place(output, storage)
+    check_destination(place, overwrite=overwrite, is_folder=True)
+    with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
+        with complete_folder(place, overwrite=overwrite, is_ours=is_profiles_entry) as folder:
             return _join_parts(reader, joiner, ProfilesFolderWriter(folder, reader.manifest), options)
 
 
@@ -268,12 +275,14 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
     """
     from pycytominer_transform.common.errors import UsageError
     from pycytominer_transform.common.platemap_file import read_platemap
+    from pycytominer_transform.common.standard_io import read_small_file
 
+    storage = storage_options(args)
     sql = ""
     if args.sql:
         try:
-            sql = Path(args.sql).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            sql = read_small_file(args.sql, "the SQL in", storage).decode()
+        except UnicodeDecodeError as error:
             raise UsageError(f"cannot read the SQL in {args.sql}: {error}") from error
         if not sql.strip():
             raise UsageError(f"there is no SQL in {args.sql}")
@@ -284,7 +293,7 @@ def join_options(args: argparse.Namespace) -> JoinOptions:
     on = [key.strip() for key in (args.platemap_on or "well").split(",")]
     return JoinOptions(
         sql=sql,
-        platemap=read_platemap(args.platemap, on) if args.platemap else None,
+        platemap=read_platemap(args.platemap, on, storage) if args.platemap else None,
         unmatched=args.unmatched,
         image_columns=args.image_columns,
         aggregate_children=args.aggregate_children,
@@ -300,6 +309,7 @@ def build_parser() -> argparse.ArgumentParser:
     commandline.add_output(parser, "where the profiles go (a folder of Arrow IPC files)")
     add_join_options(parser)
     commandline.add_threads(parser)
+    add_storage(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -348,6 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 output=args.output,
                 overwrite=args.overwrite,
                 options=join_options(args),
+                storage=storage_options(args),
             )
         )
         return 0

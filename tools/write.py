@@ -10,15 +10,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, size
 from pycytominer_transform.common.stage_task import StageTask
+from pycytominer_transform.common.storage_arguments import add_storage, storage_options
+from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
+    from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.profiles import ProfilesReader
 
 TOOL = "pct-write"
@@ -53,21 +55,24 @@ class WriteSummary:
 
 
 def write(
-    *, profiles: str | Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None
-) -> WriteSummary:
+    *, profiles: str | Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None,
+    storage: StorageOptions | None = None,
+) -> WriteSummary:  # fmt: skip
     """Write profiles as Parquet.
 
     Parameters
     ----------
     profiles : str or sequence of str
-        Folders of profiles, one Arrow IPC file, or ``-`` for a stream on standard input.
+        Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input.
     output : str
-        A file whose name ends in ``.parquet`` or ``.pq``; any other name is a folder that gets one file per part; ``-``
-        is standard output.
+        A file or an object whose name ends in ``.parquet`` or ``.pq``; any other name is a folder that gets one file
+        per part; ``-`` is standard output.
     overwrite : bool
         Replace an output that exists.
     options : WriteOptions, optional
         How to write.
+    storage : StorageOptions, optional
+        How cloud storage is reached.
 
     Raises
     ------
@@ -78,44 +83,47 @@ def write(
     """
     from contextlib import ExitStack
 
-    from pycytominer_transform.common.destination import check_destination, complete_file, complete_folder
+    from pycytominer_transform.common.outputs import check_destination, complete_file, complete_folder, sizes
     from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
+    from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import open_profiles
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
     profiles = [profiles] if isinstance(profiles, str) else profiles
+    place = named_place(output, storage)
+    one_file = is_one_file(place)
     if output != STANDARD:
-        check_destination(Path(output), overwrite=overwrite)
+        check_destination(place, overwrite=overwrite, is_folder=not one_file)
     with ExitStack() as stack:
         if output == STANDARD:
             sink = stack.enter_context(open_standard_output("Parquet"))
-            reader = open_profiles(profiles, stack)
+            reader = open_profiles(profiles, stack, storage)
             return _summary(reader, write_file(reader, sink, _settings(options)), [])
-        reader = open_profiles(profiles, stack)
-        if is_one_file(output):
-            with complete_file(Path(output), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        reader = open_profiles(profiles, stack, storage)
+        if one_file:
+            with complete_file(place, overwrite=overwrite) as file:
                 rows = write_file(reader, file, _settings(options))
-            return _summary(reader, rows, [Path(output)])
-        with complete_folder(Path(output), overwrite=overwrite, is_ours=is_parquet_entry) as folder:
-            rows = write_folder(reader, folder, _settings(options))
-        return _summary(reader, rows, sorted(Path(output).iterdir()))
+        else:
+            with complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder:
+                rows = write_folder(reader, folder, _settings(options))
+        return _summary(reader, rows, sizes(place))
 
 
 write_task = StageTask(write, name="write")
 
 
-def is_one_file(output: str) -> bool:
+def is_one_file(output: Place) -> bool:
     """Say whether an output is one Parquet file rather than a folder of them."""
-    return output.lower().endswith(PARQUET_SUFFIXES) and not Path(output).is_dir()
+    return output.name.lower().endswith(PARQUET_SUFFIXES) and not output.is_dir()
 
 
 def _settings(options: WriteOptions) -> dict[str, object]:
     return {"compression": options.compression, "row_group_rows": options.row_group_rows}
 
 
-def _summary(reader: ProfilesReader, rows: int, files: Sequence[Path]) -> WriteSummary:
-    return WriteSummary(max(len(files), 1), rows, len(reader.schema), sum(file.stat().st_size for file in files))
+def _summary(reader: ProfilesReader, rows: int, written: Sequence[int]) -> WriteSummary:
+    return WriteSummary(max(len(written), 1), rows, len(reader.schema), sum(written))
 
 
 def add_write_options(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part"
     )
     add_write_options(parser)
+    add_storage(parser)
     commandline.add_prefect(parser)
     return parser
 
@@ -167,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             output=args.output,
             overwrite=args.overwrite,
             options=write_options(args),
+            storage=storage_options(args),
         )
         report(summary, args.output)
         return 0

@@ -30,7 +30,8 @@ def counted(one, other):
 os.rename = counted
 destination.shutil.rmtree = lambda *_, **__: os._exit(9)
 with destination.complete_folder(path, overwrite=True, is_ours=lambda _: True) as folder:
-    (folder / "new").touch()
+    with folder.open("new"):
+        pass
     if at == 0:
         os._exit(9)
 """
@@ -55,8 +56,8 @@ def old(tmp_path: Path) -> Path:
 
 def replaced(path: Path, times: int) -> None:
     for _ in range(times):
-        with destination.complete_folder(path, overwrite=True, is_ours=lambda _: True) as folder:
-            (folder / "new").touch()
+        with destination.complete_folder(path, overwrite=True, is_ours=lambda _: True) as folder, folder.open("new"):
+            pass
 
 
 def test_a_folder_is_replaced_in_one_step(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,10 +113,10 @@ def test_only_what_nobody_is_at_work_on_is_removed(tmp_path: Path, told: pytest.
     kept = entries(tmp_path)
     dead = temporary_names.beside(path)
     dead.touch()
-    with destination.complete_file(path, overwrite=False) as temporary:
-        temporary.write_text("complete")
+    with destination.complete_file(path, overwrite=False) as file:
+        file.write(b"complete")
         remove_leftovers(path)
-        assert entries(tmp_path) == {*kept, temporary.name}
+        assert entries(tmp_path) == {*kept, os.path.basename(file.name)}
     assert path.read_text() == "complete"
     assert entries(tmp_path) == {*kept, "out.parquet"}
     assert [record.getMessage().split(" ", 1)[0] for record in told.records if "removed" in record.msg] == ["removed"]
@@ -131,8 +132,8 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(fcntl, "flock", no_locks)
     remove_leftovers(tmp_path / "out.parquet")
     assert entries(tmp_path) == {dead.name}
-    with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as temporary:
-        temporary.touch()
+    with destination.complete_file(tmp_path / "out.parquet", overwrite=False):
+        pass
     assert entries(tmp_path) == {dead.name, "out.parquet"}
 
 
@@ -157,9 +158,8 @@ def test_a_name_that_a_cleaner_got_hold_of_is_not_used(tmp_path: Path, monkeypat
         return descriptor
 
     monkeypatch.setattr(os, "open", open_after_a_cleaner)
-    with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as temporary:
-        assert not os.path.samestat(os.fstat(cleaners[0]), temporary.stat())
-        temporary.touch()
+    with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as file:
+        assert not os.path.samestat(os.fstat(cleaners[0]), os.fstat(file.fileno()))
     os.close(cleaners[0])
     assert (tmp_path / "out.parquet").is_file()
 
@@ -168,11 +168,11 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(temporary_names._Held, "ended", False)
 
     def written_meanwhile() -> None:
-        with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as temporary:
-            temporary.write_text("complete")
+        with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as file:
+            file.write(b"complete")
             temporary_names.end_all()
             assert entries(tmp_path) == set()
-            temporary.write_text("by a thread that knows nothing of it")
+            file.write(b"by a thread that knows nothing of it")
 
     def begun_later() -> None:
         with destination.complete_folder(tmp_path / "out", overwrite=False, is_ours=lambda _: True):
