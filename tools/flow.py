@@ -24,7 +24,7 @@ from pycytominer_transform.common.flow_record import BARS, FlowRecord
 from pycytominer_transform.common.flow_tally import FlowTally
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.manifest_files import read_manifest
-from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns, attempt_name, result_of
 from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.progress_bars import only_these_bars
@@ -175,10 +175,13 @@ class _Stages:
 
     def _discover(self) -> discovering.DiscoverSummary:
         with self.record.tally.timed("discover"):
-            return discovering.discover_task.submit(
-                run_name=f"discover {self.plate}", source=self.source, output=str(self.work.manifest),
-                overwrite=True, options=self.options.discover,
-            ).result()  # fmt: skip
+            return result_of(
+                lambda attempt: discovering.discover_task.submit(
+                    run_name=attempt_name(f"discover {self.plate}", attempt), source=self.source,
+                    output=str(self.work.manifest), overwrite=True, options=self.options.discover,
+                ),
+                self.options.retries,
+            )  # fmt: skip
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts."""
@@ -199,9 +202,7 @@ class _Stages:
             raise self.record.failure(runs, go_on=f"--work-dir {place}")
 
     def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
-        named = f"{self.plate} part {part} of {manifest.parts_total}"
-        if attempt:
-            named += f", attempt {attempt + 1}"
+        named = attempt_name(f"{self.plate} part {part} of {manifest.parts_total}", attempt)
         bundle = self.work.bundle_of(part)
         extracted = extracting.extract_task.submit(
             run_name=f"extract {named}",
@@ -242,10 +243,13 @@ class _Stages:
     def _write(self, manifest: Manifest) -> writing.WriteSummary:
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         with self.record.tally.timed("write"):
-            written = writing.write_task.submit(
-                run_name=f"write {Path(self.output).name}", profiles=profiles, output=self.output,
-                overwrite=self.overwrite, options=self.options.write,
-            ).result()  # fmt: skip
+            written = result_of(
+                lambda attempt: writing.write_task.submit(
+                    run_name=attempt_name(f"write {Path(self.output).name}", attempt), profiles=profiles,
+                    output=self.output, overwrite=self.overwrite, options=self.options.write,
+                ),
+                self.options.retries,
+            )  # fmt: skip
         self.record.tally.bytes_written = written.bytes
         return written
 

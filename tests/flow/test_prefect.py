@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import prefect_jobs
@@ -154,16 +153,6 @@ def test_a_server_that_does_not_answer_is_named(jobs: Jobs) -> None:
 def test_without_an_api_prefect_is_not_imported(jobs: Jobs) -> None:
     assert jobs.run("single", "plain", "2") == {"result": 2, "prefect": False}
     assert jobs.run("single", "plain", "1")["result"] == "ValueError: Cells.csv: row 1 is cut off"
-
-
-def test_only_passing_faults_are_tried_again(tmp_path: Path) -> None:
-    task, counter = prefect_jobs.stumble_task, tmp_path / "passing"
-    assert task.run(tracked=False, run_name="", counter=counter, times=2, kind="passing") == 3
-    with pytest.raises(ConnectionError):
-        task.run(tracked=False, run_name="", counter=tmp_path / "long", times=9, kind="passing")
-    with pytest.raises(ValueError, match="lasting"):
-        task.run(tracked=False, run_name="", counter=tmp_path / "lasting", times=1, kind="lasting")
-    assert [len((tmp_path / name).read_text()) for name in ("long", "lasting")] == [3, 1]
 
 
 def test_stage_task_travels() -> None:
