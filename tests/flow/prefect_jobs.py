@@ -5,6 +5,7 @@ Run as ``python -m prefect_jobs JOB [ARGUMENT...]``; what a job finds out is pri
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -20,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pycytominer_transform.common import part_runs
+from pycytominer_transform.common import commandline, part_runs
+from pycytominer_transform.common.destination import complete_file
 from pycytominer_transform.common.part_runs import PartRuns, attempt_name, result_of
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
@@ -83,6 +85,16 @@ def die(*, counter: Path, times: int) -> int:
     return tried + 1
 
 
+def get_stuck(*, output: Path) -> None:
+    """Write half of a file, then wait for what never comes, in a call that no signal to another thread ends."""
+    with complete_file(output, overwrite=False) as temporary:
+        temporary.write_text("half")
+        os.write(1, b"stuck\n")
+        fifo = output.with_name("fifo")
+        os.mkfifo(fifo)
+        fifo.read_text()
+
+
 def talk(*, number: int) -> int:
     """Say something at every level, on a thread too."""
     logger = logging.getLogger("pycytominer_transform")
@@ -93,6 +105,7 @@ def talk(*, number: int) -> int:
     return number
 
 
+stuck_task = StageTask(get_stuck, name="get stuck")
 die_task = StageTask(die, name="die")
 talk_task = StageTask(talk, name="talk")
 double_task = StageTask(double, name="double")
@@ -226,6 +239,25 @@ def named() -> dict[str, Any]:
 
         result, tries, lasting = retried()
     return {"url": url, "result": result, "tries": tries, "lasting": lasting, "tried": len(Path("lasting").read_text())}
+
+
+def stuck(*words: str) -> dict[str, Any]:
+    """Be a tool that is at work on a thread."""
+
+    def body(_: argparse.Namespace) -> int:
+        with api():
+            from prefect import flow
+
+            @flow(task_runner=task_runner("concurrent", workers=1))
+            def parts() -> None:
+                begun = [stuck_task.submit(run_name="stuck", output=Path(name)) for name in ("first", "second")]
+                list(outcomes(enumerate(begun), in_flight=1))
+
+            parts()
+        return 0
+
+    sys.argv = ["pct-stuck", *words]
+    raise SystemExit(commandline.run(commandline.new_parser("pct-stuck", ""), None, body))
 
 
 def lost(scheduler: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,23 @@ def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
     finally:
         end_group(process)
     assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_thread_at_work_holds_nobody_up(jobs: Jobs, number: signal.Signals, told: str) -> None:
+    process = jobs.start("stuck")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        wait_until((jobs.folder / "fifo").exists, "thread that waits")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+    finally:
+        end_group(process)
+    assert process.returncode == 128 + number
+    assert said == f"pct-stuck: error: {told}; nothing was left under the output's name\n"
+    assert [path.name for path in jobs.folder.iterdir()] == ["fifo"]
 
 
 def runs_of(server: Server, name: str) -> list[tuple[str, str]]:
