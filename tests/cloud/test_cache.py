@@ -54,7 +54,7 @@ def is_download(request: Request) -> bool:
 
 @pytest.mark.parametrize("name", SQLITE)
 def test_awkward_files(name: str, s3: Bucket, convert: Convert, tmp_path: Path, own_cache: Path) -> None:
-    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / name).mkdir(parents=True)
     source = AWKWARD[name].write(tmp_path / "made" / name)
     parts = Options(discover=("--part-size", "1"))
     if source.is_dir():
