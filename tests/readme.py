@@ -96,6 +96,11 @@ def made(text: str) -> str:
         return pattern.sub(lambda found: f"<!-- run -->\n{run_example(found[2], found[1], Path(scratch))}", text)
 
 
+def without_times(text: str) -> str:
+    """Leave out what is another time in every run."""
+    return re.sub(r"(?m)^pct-flow: time: .*$", "", text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Check README.md, or write its made parts anew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,9 +108,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     before = README.read_text(encoding="utf-8")
     after = made(before)
+    if without_times(before) == without_times(after):
+        return 0
     if args.write:
         README.write_text(after, encoding="utf-8")
-    elif before != after:
+    else:
         print("README.md is not what the tools say now; run `make readme`", file=sys.stderr)
         return 1
     return 0
