@@ -14,11 +14,12 @@ from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
 from pycytominer_transform.common.csv_reader import CsvReader
+from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
 from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema, held_as
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
-from pycytominer_transform.common.path_metadata import Disagreements, merged_with_path, typed_path_values
+from pycytominer_transform.common.path_metadata import merged_with_path, typed_path_values
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import checked_name, fingerprint, resolve
 

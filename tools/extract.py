@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
-from pycytominer_transform.common.path_metadata import Disagreements
+from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask

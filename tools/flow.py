@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
-from pycytominer_transform.common.dask_cluster import DaskCluster, read_dask_cluster
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, UsageError
-from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.tools import discover as discovering
@@ -30,6 +28,8 @@ from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
+    from pycytominer_transform.common.dask_cluster import DaskCluster
+    from pycytominer_transform.common.manifest import Manifest
     from pycytominer_transform.common.task_runners import RunnerKind
     from pycytominer_transform.common.work_dir import WorkDir
 
@@ -326,6 +326,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def flow_options(args: argparse.Namespace) -> FlowOptions:
     """Make the options of parsed words."""
+    from pycytominer_transform.common.dask_cluster import read_dask_cluster
+
     return FlowOptions(
         discover=discovering.discover_options(args),
         extract=extracting.ExtractOptions(
