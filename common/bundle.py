@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
+from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import (
@@ -22,7 +23,6 @@ from pycytominer_transform.common.manifest_files import (
     write_manifest,
     write_manifest_beside,
 )
-from pycytominer_transform.common.part_reader import bundle_schema
 from pycytominer_transform.common.provenance import steps_from_json
 from pycytominer_transform.common.standard_io import STANDARD, open_input
 

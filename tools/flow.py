@@ -371,7 +371,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(summary, args.output)
         return 0
 
-    return commandline.run(build_parser(), argv, body)
+    return commandline.run(build_parser(), argv, body, without=("pandas",))
 
 
 if __name__ == "__main__":

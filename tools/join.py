@@ -140,8 +140,8 @@ class _Joiner:
 
     def __init__(self, reader: BundleReader, options: JoinOptions, connection: duckdb.DuckDBPyConnection) -> None:
         from pycytominer_transform.common.arrays import empty_table
+        from pycytominer_transform.common.bundle_schema import bundle_schema
         from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
-        from pycytominer_transform.common.part_reader import bundle_schema
         from pycytominer_transform.common.relations import plan_join
         from pycytominer_transform.common.sql import queries
 
@@ -346,7 +346,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
 
-    return commandline.run(build_parser(), argv, body)
+    # DuckDB would import the last to see whether a table is one of its datasets.
+    return commandline.run(build_parser(), argv, body, without=("numpy", "pandas", "pyarrow.dataset"))
 
 
 if __name__ == "__main__":
