@@ -160,12 +160,16 @@ def _extract_parts(
         manifest, place=options.place, on_bad_value=options.on_bad_value, threads=threads,
         max_inflate=options.max_inflate,
     )  # fmt: skip
-    for done, read in enumerate(reader.parts(manifest.parts), start=1):
+    done = 0
+    for read in reader.parts(manifest.parts):
+        done += 1
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
         counts.words = added_counts(counts.words, read.bad.words)
         counts.disagreements.add(read.disagreements)
+        # The next part is waited for before this name is given to it.
+        del read
         progress("extracting parts", done, len(manifest.parts))
     said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
     if counts.disagreements.counts:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 TOOL = "pct-flow"
 _IN_FLIGHT_PER_WORKER = 4
+_BESIDE_PARTS = 300_000_000
+"""Bytes of memory that Prefect, its server and the libraries take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +268,7 @@ class _Stages:
 
 def _resolved(options: FlowOptions) -> FlowOptions:
     """Fill in the number of workers, and share the threads out among them."""
-    from pycytominer_transform.common.resources import usable_threads
+    from pycytominer_transform.common.resources import fitting_parts, usable_memory, usable_threads
 
     if options.dask_scheduler and options.runner != "dask":
         raise UsageError("--dask-scheduler goes with --runner dask")
@@ -277,12 +279,22 @@ def _resolved(options: FlowOptions) -> FlowOptions:
     # On a cluster each worker has a processor of its own, whatever this machine has.
     threads = options.dask_cluster.workers if options.dask_cluster else usable_threads()
     workers = 1 if options.runner == "sequential" else options.workers or threads
+    memory, part_size = options.join.memory, options.discover.part_size
+    if memory:
+        at_once = 1 if options.runner == "dask" else workers  # In each process.
+        at_once, part_size = fitting_parts(memory, part_size, beside=_BESIDE_PARTS, workers=at_once)
+        workers = workers if options.runner == "dask" else at_once
     each = options.extract.threads or max(1, threads // workers)
     return replace(
         options,
         workers=workers,
+        discover=replace(options.discover, part_size=part_size),
         extract=replace(options.extract, threads=each),
-        join=replace(options.join, threads=options.join.threads or max(1, threads // workers)),
+        join=replace(
+            options.join,
+            threads=options.join.threads or max(1, threads // workers),
+            memory=(memory or usable_memory() // 2) // (1 if options.runner == "dask" else workers),
+        ),
     )
 
 

@@ -210,6 +210,8 @@ def _join_parts(
         writer.write(part, joined.profiles.cast(joiner.schema))
         counts = added_counts(counts, joined.counts)
         parts += 1
+        # The next part is read before these names are given to it.
+        del tables, joined
         progress("joining parts", parts, len(reader.manifest.parts))
     before = reader.steps[len(reader.manifest.provenance) :]
     writer.close([*before, new_step(TOOL, result_options(options), counts)])
@@ -246,7 +248,8 @@ def add_join_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--memory", metavar="SIZE", type=commandline.byte_size, default=0,
-        help="memory the join may use (default: half of what this process may use)",
+        help="memory to join in; pct-flow also takes fewer parts at once, and smaller ones, to stay in it (default: "
+        "half of what this process may use)",
     )  # fmt: skip
 
 
