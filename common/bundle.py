@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
+from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import (
@@ -21,7 +22,6 @@ from pycytominer_transform.common.manifest_files import (
     write_manifest,
     write_manifest_beside,
 )
-from pycytominer_transform.common.part_reader import bundle_schema
 from pycytominer_transform.common.place import Place, entry_names, named_place
 from pycytominer_transform.common.provenance import steps_from_json
 from pycytominer_transform.common.standard_io import STANDARD, open_input

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.column_types import ColumnType
-from pycytominer_transform.common.conversion import number_of
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.manifest import Column, Manifest
 from pycytominer_transform.common.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.manifest import Column, Manifest
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def _changed(manifest: Manifest, change: Callable[[Column], Column]) -> Manifest
 
 
 def _check_found(manifest: Manifest, cast: Cast, keys: set[Column]) -> None:
+    import difflib
+
     columns = [*(column for schema in manifest.tables for column in schema.columns), *manifest.path_columns]
     found = [column for column in columns if cast.finds(column)]
     if not found:
@@ -85,6 +88,8 @@ def _check_found(manifest: Manifest, cast: Cast, keys: set[Column]) -> None:
 
 def _check_paths(manifest: Manifest) -> None:
     """Refuse types that metadata in the datasets' paths do not fit, where a table has no others."""
+    from pycytominer_transform.common.conversion import number_of
+
     used = {column.name: column for schema in manifest.tables for column in manifest.own_columns(schema)}
     asked = {name: column for name, column in used.items() if column.is_cast and column.type != "string"}
     for source in manifest.sources if asked else ():

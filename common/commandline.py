@@ -7,7 +7,7 @@ import errno
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -31,16 +31,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {shown(message)}; see {self.prog} --help\n")
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Keeps pandas out of a process that is a tool's alone.
+class _Without(MetaPathFinder):
+    """Keeps modules that a tool has no use for out of a process that is the tool's alone.
 
-    DuckDB and Arrow import it where it is installed, to see whether they were given some of it; that takes longer than
-    joining a part.
+    DuckDB and Arrow import pandas and numpy where they are installed, to see whether they were given some of theirs;
+    that takes longer than joining a part.
     """
 
+    def __init__(self, modules: Collection[str]) -> None:
+        self._modules = modules
+
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas, and leave all other modules to the finders that follow."""
-        if fullname == "pandas":
+        """Refuse these modules, and leave all others to the finders that follow."""
+        if fullname in self._modules:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
@@ -171,8 +174,16 @@ def cast(text: str) -> Cast:
     raise argparse.ArgumentTypeError(f"{text!r}: {kind!r} is not a type; there are {', '.join(TYPES)}")
 
 
-def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int]) -> int:
+def run(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int],
+    *, without: Collection[str] = ("numpy", "pandas"),
+) -> int:  # fmt: skip
     """Parse the words, run the tool, and turn whatever happens into one line and an exit code.
+
+    Parameters
+    ----------
+    without
+        Modules that are not to be imported, though they may be installed, where the process is the tool's alone.
 
     Returns
     -------
@@ -180,7 +191,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
         See design.md, "Exit codes and messages".
     """
     if argv is None:
-        sys.meta_path.insert(0, _WithoutPandas())
+        sys.meta_path.insert(0, _Without(without))
         take_process()
     try:
         args = parser.parse_args(argv)

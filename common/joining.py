@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common.aggregation import aggregate_children, aggregated_schema
 from pycytominer_transform.common.arrays import row_numbers
+from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Manifest
-from pycytominer_transform.common.part_reader import bundle_schema
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.sql import (
     ROW,

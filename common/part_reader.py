@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.arrays import constant, empty_table
+from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
 from pycytominer_transform.common.csv_reader import CsvReader
+from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
-from pycytominer_transform.common.manifest import Column, Manifest, Source, TableSchema, held_as
+from pycytominer_transform.common.manifest import Manifest, Source, held_as
 from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
-from pycytominer_transform.common.path_metadata import Disagreements, merged_with_path, typed_path_values
+from pycytominer_transform.common.path_metadata import merged_with_path, typed_path_values
 from pycytominer_transform.common.place import Place, local_path
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import fingerprint, resolve
@@ -182,11 +184,3 @@ class PartReader:
             array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows).cast(kind)
             columns.append(pa.chunked_array([array]))
         return pa.table(columns, schema=self._schemas[source.table])
-
-
-def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
-    """Give the Arrow schema of a table in a bundle: final names and types, and the columns that the tools add."""
-    import pyarrow as pa
-
-    columns: list[Column] = [*schema.columns, *manifest.own_columns(schema)]
-    return pa.schema([(column.name, arrow_type(column.type)) for column in columns])

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.column_types import SampledColumn
 from pycytominer_transform.common.conversion import arrow_type, number_of
+from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import Column, PathValues
 from pycytominer_transform.common.naming import listed
 from pycytominer_transform.common.path_expression import NONE, column_of
 from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.preset import Preset
-from pycytominer_transform.common.provenance import added_counts
 from pycytominer_transform.common.reporting import count, logger
 
 if TYPE_CHECKING:
@@ -109,27 +108,6 @@ def _found(place: str, datasets: Sequence[str], expression: str) -> dict[str, Pa
 
 def _text_of(place: str, dataset: str) -> str:
     return place if dataset == "." else f"{place}/{dataset}"
-
-
-@dataclass
-class Disagreements:
-    """Where the path and the image table say different things; the table's stands.
-
-    Attributes
-    ----------
-    counts : dict
-        By column, how many image sets.
-    examples : dict
-        By column, the first of them in words.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def add(self, other: Disagreements) -> None:
-        """Add those of another source."""
-        self.counts = added_counts(self.counts, other.counts)
-        self.examples = other.examples | self.examples
 
 
 def merged_with_path(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _CGROUP = Path("/sys/fs/cgroup")
 _REQUESTS = 16
+_PART_MEMORY = 3
+"""Bytes of memory that a byte of source takes at most, while its part is read, joined and written."""
+_LEAST_PART = 1_000_000
 
 
 def usable_threads() -> int:
@@ -38,6 +41,31 @@ def usable_memory() -> int:
     for folder in _cgroup_folders("memory"):
         limits.extend(_numbers_in(folder / "memory.limit_in_bytes")[:1])
     return min(limits)
+
+
+def fitting_parts(memory: int, part_size: int, *, beside: int, workers: int) -> tuple[int, int]:
+    """Say how many parts may be worked on at once within some memory, and how large they may be.
+
+    Parameters
+    ----------
+    memory
+        Bytes that the process is to stay within.
+    part_size
+        Bytes of source that a part is to have.
+    beside
+        Bytes that the process takes without any part.
+    workers
+        Parts that are to be worked on at once.
+
+    Returns
+    -------
+    tuple of int
+        Parts at once, from 1 to `workers`; bytes of source in each, at most `part_size`.
+    """
+    # A process that is given hardly more than it takes anyhow still has to do something.
+    room = max(memory - beside, memory // 8)
+    at_once = max(1, min(workers, room // (_PART_MEMORY * part_size)))
+    return at_once, min(part_size, max(room // (_PART_MEMORY * at_once), _LEAST_PART))
 
 
 def _cgroup_cpus() -> float | None:

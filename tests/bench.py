@@ -10,21 +10,25 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench_cloud import cloud_groups
+from bench_floor_sqlite import extension
 from bench_measure import Case, Group, Taken, run_group, table_lines
 from bench_peer import Peer, install_peer
+from bench_scan import scans, with_defaults
+from bench_verdicts import BARE, FLOOR, FLOW, LITTLE, PEER, PIPE, Measured, verdict_lines, verdicts
 from plates import Plate, write_csv
 from plates_sqlite import SqliteStyle, write_sqlite
 
 TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-flow")
 KINDS = ("csv", "cellprofiler_sqlite", "cytominer_database")
-GROUPS = ("help", "small", *KINDS, "cloud")
+GROUPS = ("help", "start", "small", *KINDS, "dask", "parts", "scan", "cloud")
 HERE = Path(__file__).resolve().parent
 REAL = HERE.parents[1] / "shared" / "data" / "ExampleHuman"
 
@@ -41,6 +45,7 @@ class Options:
     groups: tuple[str, ...]
     peer: Peer | None
     peer_runs: int
+    parts: int = 1000
 
 
 def tool(name: str) -> str:
@@ -52,17 +57,18 @@ def pipe(source: Path | str, out: Path) -> Case:
     """Give the four-tool pipe on a source, as a user types it."""
     stages = [f"{tool('pct-discover')} {shlex.quote(str(source))}", tool("pct-extract"), tool("pct-join")]
     stages.append(f"{tool('pct-write')} -o {shlex.quote(str(out))}")
-    return Case("pipe of four tools", " | ".join(stages), out)
+    return Case(PIPE, " | ".join(stages), out)
 
 
-def flow(source: Path, out: Path) -> Case:
-    """Give `pct-flow` on a source, with a private Prefect server of its own."""
-    return Case("pct-flow", f"{tool('pct-flow')} {shlex.quote(str(source))} -o {shlex.quote(str(out))}", out)
+def flow(source: Path, out: Path, *, words: str = "", name: str = FLOW) -> Case:
+    """Give `pct-flow` on a source, with a private Prefect server of its own, and further words."""
+    command = f"{tool('pct-flow')} {shlex.quote(str(source))} -o {shlex.quote(str(out))} {words}"
+    return Case(name, command.rstrip(), out)
 
 
 def bare_flow() -> Case:
     """Give the flow of one empty task."""
-    return Case("bare Prefect flow", [sys.executable, str(HERE / "bench_bare_flow.py")])
+    return Case(BARE, [sys.executable, str(HERE / "bench_bare_flow.py")])
 
 
 def groups(options: Options) -> Iterator[Group]:
@@ -71,7 +77,9 @@ def groups(options: Options) -> Iterator[Group]:
     outputs.mkdir(parents=True, exist_ok=True)
     if "help" in options.groups:
         helps = [Case(f"{name} --help", f"{tool(name)} --help") for name in TOOLS]
-        yield Group("Help", [Case("python -c pass", [sys.executable, "-c", "pass"]), *helps])
+        yield Group("Help", [Case("python -c pass", [sys.executable, "-c", "pass"]), *helps], "help")
+    if "start" in options.groups:
+        yield Group("Start", [start(options)], "start")
     if "small" in options.groups:
         small = REAL if REAL.is_dir() else HERE / "demo" / "plate"
         cases = [pipe(small, outputs / "small-pipe.parquet"), flow(small, outputs / "small-flow.parquet"), bare_flow()]
@@ -83,9 +91,67 @@ def groups(options: Options) -> Iterator[Group]:
             if kind in options.groups:
                 yield _plate_group(options, folders, kind, outputs)
     if "cloud" in options.groups:
-        plate = plate_of(options, options.folders[0], "csv")
-        with cloud_groups(plate, options.work, outputs, pipe) as compared:
-            yield from compared
+        yield from _cloud(options, outputs)
+    if "dask" in options.groups:
+        yield _dask_group(options, max(options.folders), outputs)
+    if "parts" in options.groups:
+        yield _parts_group(options, outputs)
+
+
+def _cloud(options: Options, outputs: Path) -> Iterator[Group]:
+    plate = plate_of(options, options.folders[0], "csv")
+    with cloud_groups(plate, options.work, outputs, pipe) as compared:
+        yield from compared
+
+
+def start(options: Options) -> Case:
+    """Give the join of one part without any object, which shows what a stage costs before it does anything."""
+    place = options.work / "empty"
+    if not place.exists():
+        write_csv(Plate(folders=1, cells=1, features=options.features, empty=1.0), place / "plate")
+    made = f"{tool('pct-discover')} {shlex.quote(str(place / 'plate'))} | {tool('pct-extract')} -o {place / 'bundle'}"
+    if not (place / "bundle").exists():
+        subprocess.run(["bash", "-o", "pipefail", "-c", made], check=True, stderr=subprocess.DEVNULL)
+    out = place / "profiles"
+    return Case(
+        "pct-join, an empty part",
+        [str(Path(sys.executable).parent / "pct-join"), str(place / "bundle"), "-o", str(out)],
+        out,
+    )
+
+
+def _dask_group(options: Options, folders: int, outputs: Path) -> Group:
+    source = plate_of(options, folders, "csv")
+    cases = []
+    for workers in (1, 2):
+        name = f"pct-flow, {workers} Dask worker{'s' * (workers > 1)}"
+        out = outputs / f"dask-{workers}.parquet"
+        cases.append(flow(source, out, words=f"--runner dask --workers {workers}", name=name))
+    return Group(f"Dask: {folders} folders", cases, "dask", folders)
+
+
+def _parts_group(options: Options, outputs: Path) -> Group:
+    """Give a tenth of the parts, then all of them, so that what a part costs shows without what a flow costs."""
+    cases = []
+    for parts in (options.parts // 10, options.parts):
+        source = plate_of(replace(options, cells=2, features=4), parts, "csv")
+        out = outputs / f"parts-{parts}.parquet"
+        cases.append(replace(flow(source, out, words="--part-size 1", name=f"{parts} parts"), most_runs=1))
+    return Group(f"Parts: {options.parts} of about 2 cells", cases, "parts", options.parts)
+
+
+def scan_group(options: Options, outputs: Path) -> Measured:
+    """Scan the pipe's file of the largest plate there is, and the peer's, else what pyarrow makes of its rows."""
+    ours = max(outputs.glob("csv-*.pipe.parquet"), key=lambda path: path.stat().st_size, default=None)
+    if ours is None:
+        return Group("Parquet: no file of the pipe's to scan", [], ""), {}
+    theirs = Path(str(ours).replace(".pipe.", ".peer."))
+    files = (
+        {PIPE: ours, PEER: theirs}
+        if theirs.exists()
+        else {PIPE: ours, "pyarrow": with_defaults(ours, outputs / "d.parquet")}
+    )
+    return Group(f"Parquet: {ours.name}", [], "scan"), scans(files, options.runs)
 
 
 def _plate_group(options: Options, folders: int, kind: str, outputs: Path) -> Group:
@@ -96,11 +162,16 @@ def _plate_group(options: Options, folders: int, kind: str, outputs: Path) -> Gr
     if kind == "csv":
         floor_out = out.with_suffix(".floor.parquet")
         floor = [sys.executable, str(HERE / "bench_floor.py"), str(source), str(floor_out)]
-        cases += [bare_flow(), Case("floor", floor, floor_out)]
+        cases += [bare_flow(), Case(FLOOR, floor, floor_out)]
+        cases.append(flow(source, out.with_suffix(".little.parquet"), words="--memory 500MB", name=LITTLE))
+    elif extension():
+        floor_out = out.with_suffix(".floor")
+        floor = [sys.executable, str(HERE / "bench_floor_sqlite.py"), str(source), str(floor_out), kind]
+        cases.append(Case(FLOOR, floor, floor_out, counts_rows=False))
     if options.peer:
         cases.append(options.peer.case(source, out.with_suffix(".peer.parquet"), kind, options.peer_runs))
     title = f"{kind}: {folders} folders x {options.cells} cells x 3 x {options.features} features, {size / 1e6:.0f} MB"
-    return Group(title, cases)
+    return Group(title, cases, kind, folders)
 
 
 def plate_of(options: Options, folders: int, kind: str) -> Path:
@@ -135,9 +206,9 @@ def remarks(taken: dict[str, Taken]) -> Iterator[str]:
     if any(name.startswith("CytoTable") for name in taken):
         yield "CytoTable's workers leave its process tree, so its memory is that of its main process alone."
     timed = {name for name, result in taken.items() if result.wall}
-    if {"pipe of four tools", "pct-flow", "bare Prefect flow"} <= timed:
-        over = taken["pct-flow"].seconds - taken["pipe of four tools"].seconds
-        bare = taken["bare Prefect flow"].seconds
+    if {PIPE, FLOW, BARE} <= timed:
+        over = taken[FLOW].seconds - taken[PIPE].seconds
+        bare = taken[BARE].seconds
         beyond = f"{over - bare:+.2f} s beyond it"
         yield f"`pct-flow` takes {over:.2f} s more than the pipe, a bare flow {bare:.2f} s: {beyond}."
 
@@ -150,6 +221,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cells", type=int, default=100, metavar="N")
     parser.add_argument("--features", type=int, default=600, metavar="N")
     parser.add_argument("--runs", type=int, default=5, metavar="N")
+    parser.add_argument("--parts", type=int, default=1000, metavar="N", help="how many tiny parts (%(default)s)")
     parser.add_argument(
         "--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS)
     )
@@ -169,13 +241,18 @@ def main(argv: list[str] | None = None) -> int:
         work.mkdir(parents=True, exist_ok=True)
         peer = install_peer(words.peer_place or work / "peer") if words.peer else None
         only, folders = tuple(words.only), tuple(words.folders)
-        options = Options(work, folders, words.cells, words.features, words.runs, only, peer, words.peer_runs)
-        failed = False
+        options = Options(
+            work, folders, words.cells, words.features, words.runs, only, peer, words.peer_runs, words.parts
+        )
+        measured: list[Measured] = []
         for group in groups(options):
             taken = run_group(group, options.runs)
             print("\n".join([*table_lines(group, taken), *(f"{line}\n" for line in remarks(taken))]), flush=True)
-            failed = failed or any(result.failure for result in taken.values())
-    return int(failed)
+            measured.append((group, taken))
+        if "scan" in only:
+            measured.append(scan_group(options, work / "outputs"))
+        print("\n".join(verdict_lines(verdicts(measured))))
+    return int(any(result.failure for _, taken in measured for result in taken.values()))
 
 
 if __name__ == "__main__":

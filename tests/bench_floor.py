@@ -78,7 +78,10 @@ def main(argv: list[str]) -> int:
     for table in joined(source):
         if writer is None:
             texts = [field.name for field in table.schema if field.type == pa.string()]
-            writer = pyarrow.parquet.ParquetWriter(out, table.schema, compression="zstd", use_dictionary=texts)
+            floats = [field.name for field in table.schema if field.type == pa.float64()]
+            writer = pyarrow.parquet.ParquetWriter(
+                out, table.schema, compression="zstd", use_dictionary=texts, use_byte_stream_split=floats
+            )
         writer.write_table(table)
     if writer:
         writer.close()

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
         "exit": process.returncode,
         "wall": wall,
         "processor": usage.ru_utime + usage.ru_stime,
-        "megabytes": usage.ru_maxrss / 1000,
+        "megabytes": usage.ru_maxrss * 1024 / 1e6,
     }
     with open(result, "w", encoding="utf-8") as stream:
         json.dump(taken, stream)

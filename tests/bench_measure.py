@@ -33,6 +33,8 @@ class Case:
         What it writes; removed before each run.
     most_runs
         Run it no more often than this, however many runs the others get; for cases that take minutes.
+    counts_rows
+        Count the rows of what it wrote, to be compared with the other cases'.
     """
 
     name: str
@@ -41,25 +43,41 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     most_runs: int | None = None
+    counts_rows: bool = True
 
 
 @dataclass
 class Group:
-    """Cases that are compared; ratios are to the first that works."""
+    """Cases that are compared; ratios are to the first that works.
+
+    Attributes
+    ----------
+    kind, folders
+        What is compared, and on how large a plate (or in how many parts), for who judges the figures.
+    """
 
     title: str
     cases: list[Case]
+    kind: str = ""
+    folders: int = 0
 
 
 @dataclass
 class Taken:
-    """What one case's runs took: whole wall and processor seconds, MB of its largest process, rows it wrote."""
+    """What one case's runs took: whole wall and processor seconds, MB of its largest process, rows it wrote.
+
+    Attributes
+    ----------
+    notes
+        Other figures, by name.
+    """
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
     rows: int | None = None
     failure: str = ""
+    notes: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -128,7 +146,7 @@ def _run(case: Case, result: Taken) -> None:
     result.wall.append(figures["wall"])
     result.processor.append(figures["processor"])
     result.megabytes.append(figures["megabytes"])
-    if case.output is not None:
+    if case.output is not None and case.counts_rows:
         result.rows = _rows(case.output)
 
 

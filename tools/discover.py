@@ -13,18 +13,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pycytominer_transform.common import commandline, errors
 from pycytominer_transform.common.discover_options import DEFAULT_PART_SIZE, DiscoverOptions
-from pycytominer_transform.common.discovery import discover_manifest
-from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.path_expression import NONE, check_expression
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
-from pycytominer_transform.common.preset import packaged_presets, preset_text
 from pycytominer_transform.common.reporting import clear_progress, count, logger, shown, size
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.storage_arguments import add_storage, storage_options
 from pycytominer_transform.common.storage_options import StorageOptions
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.manifest import Manifest
 
 TOOL = "pct-discover"
 
@@ -99,6 +100,7 @@ discover_task = StageTask(discover, name="discover")
 
 
 def _described(source: str, options: DiscoverOptions, storage: StorageOptions | None) -> tuple[Manifest, list[str]]:
+    from pycytominer_transform.common.discovery import discover_manifest
     from pycytominer_transform.common.provenance import new_step
 
     manifest, skipped = discover_manifest(source, options, storage)
@@ -129,6 +131,8 @@ class _ListPresets(argparse.Action):
     """Prints the name and the title of every preset of the package."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from pycytominer_transform.common.preset import packaged_presets
+
         presets = packaged_presets()
         widest = max(len(preset.name) for preset in presets)
         _print_and_exit(parser, "".join(f"{preset.name:<{widest}}  {preset.title}\n" for preset in presets))
@@ -138,6 +142,8 @@ class _ShowPreset(argparse.Action):
     """Prints the file of one preset, to start one's own from."""
 
     def __call__(self, parser: argparse.ArgumentParser, _namespace: object, name: object, *_: object) -> None:
+        from pycytominer_transform.common.preset import preset_text
+
         try:
             _print_and_exit(parser, preset_text(str(name)))
         except errors.UsageError as error:

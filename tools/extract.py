@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
-from pycytominer_transform.common.path_metadata import Disagreements
+from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask
@@ -178,12 +178,16 @@ def _extract_parts(
 
     counts = _Counts({schema.table: 0 for schema in manifest.tables})
     began = time.monotonic()
-    for done, read in enumerate(reader.parts(manifest.parts), start=1):
+    done = 0
+    for read in reader.parts(manifest.parts):
+        done += 1
         writer.write(read.part, read.tables)
         counts.rows = added_counts(counts.rows, {name: table.num_rows for name, table in read.tables.items()})
         counts.nulled = added_counts(counts.nulled, read.bad.counts)
         counts.words = added_counts(counts.words, read.bad.words)
         counts.disagreements.add(read.disagreements)
+        # The next part is waited for before this name is given to it.
+        del read
         progress("extracting parts", done, len(manifest.parts), rows=sum(counts.rows.values()))
     said = {"rows": counts.rows, "made_null": counts.nulled, "null_words": counts.words}
     if counts.disagreements.counts:

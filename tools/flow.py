@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.work_dir import WorkDir
 
 TOOL = "pct-flow"
+_BESIDE_PARTS = 300_000_000
+"""Bytes of memory that Prefect, its server and the libraries take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,12 +271,24 @@ class _Stages:
 
 def _resolved(options: FlowOptions) -> FlowOptions:
     """Fill in the number of workers, and share the threads out among them."""
+    from pycytominer_transform.common.resources import fitting_parts, usable_memory
+
     workers, each = workers_and_threads(options)
+    in_one_process = 1 if options.runner == "dask" else workers
+    memory, part_size = options.join.memory, options.discover.part_size
+    if memory:
+        in_one_process, part_size = fitting_parts(memory, part_size, beside=_BESIDE_PARTS, workers=in_one_process)
+        workers = workers if options.runner == "dask" else in_one_process
     return replace(
         options,
         workers=workers,
+        discover=replace(options.discover, part_size=part_size),
         extract=replace(options.extract, threads=options.extract.threads or each),
-        join=replace(options.join, threads=options.join.threads or each),
+        join=replace(
+            options.join,
+            threads=options.join.threads or each,
+            memory=(memory or usable_memory() // 2) // in_one_process,
+        ),
     )
 
 
@@ -340,7 +354,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(summary, args.output)
         return 0
 
-    return commandline.run(build_parser(), argv, body)
+    return commandline.run(build_parser(), argv, body, without=("pandas",))
 
 
 if __name__ == "__main__":

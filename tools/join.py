@@ -151,8 +151,8 @@ class _Joiner:
 
     def __init__(self, reader: BundleReader, options: JoinOptions, connection: duckdb.DuckDBPyConnection) -> None:
         from pycytominer_transform.common.arrays import empty_table
+        from pycytominer_transform.common.bundle_schema import bundle_schema
         from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
-        from pycytominer_transform.common.part_reader import bundle_schema
         from pycytominer_transform.common.relations import plan_join
         from pycytominer_transform.common.sql import queries
 
@@ -222,6 +222,8 @@ def _join_parts(
         writer.write(part, joined.profiles.cast(joiner.schema))
         counts = added_counts(counts, joined.counts)
         parts += 1
+        # The next part is read before these names are given to it.
+        del tables, joined
         progress("joining parts", parts, len(reader.manifest.parts), rows=counts["joined"])
     before = reader.steps[len(reader.manifest.provenance) :]
     writer.close([*before, new_step(TOOL, result_options(options), counts)])
@@ -259,7 +261,8 @@ def add_join_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--memory", metavar="SIZE", type=commandline.byte_size, default=0,
-        help="memory the join may use (default: half of what this process may use)",
+        help="memory to join in; pct-flow also takes fewer parts at once, and smaller ones, to stay in it (default: "
+        "half of what this process may use)",
     )  # fmt: skip
 
 
@@ -363,7 +366,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
 
-    return commandline.run(build_parser(), argv, body)
+    # DuckDB would import the last to see whether a table is one of its datasets.
+    return commandline.run(build_parser(), argv, body, without=("numpy", "pandas", "pyarrow.dataset"))
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ def die(*, counter: Path, times: int) -> int:
 
 def get_stuck(*, output: Path) -> None:
     """Write half of a file, then wait for what never comes, in a call that no signal to another thread ends."""
-    with complete_file(output, overwrite=False) as temporary:
-        temporary.write_text("half")
+    with complete_file(output, overwrite=False) as half:
+        half.write(b"half")
+        half.flush()
         os.write(1, b"stuck\n")
         fifo = output.with_name("fifo")
         os.mkfifo(fifo)

@@ -169,6 +169,23 @@ def test_row_groups_have_the_rows_asked_for(rows: int, profiles: Path, tmp_path:
     assert 0 < sizes[-1] <= rows
 
 
+@pytest.mark.parametrize("float32", [False, True])
+def test_measurements_are_split_by_bytes_and_all_else_has_dictionaries(
+    float32: bool, source: Path, tmp_path: Path
+) -> None:
+    run("discover", source, "-o", tmp_path / "m")
+    run("extract", tmp_path / "m", "-o", tmp_path / "b", *["--float32"] * float32)
+    run("join", tmp_path / "b", "-o", tmp_path / "p")
+    run("write", tmp_path / "p", "-o", tmp_path / "out.parquet")
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    group = file.metadata.row_group(0)
+    assert pa.types.is_floating(file.schema_arrow.field("Cells_AreaShape_Area").type)
+    for place, field in enumerate(file.schema_arrow):
+        encodings = set(group.column(place).encodings)
+        wanted = {"BYTE_STREAM_SPLIT"} if pa.types.is_floating(field.type) else {"RLE_DICTIONARY"}
+        assert encodings & {"BYTE_STREAM_SPLIT", "RLE_DICTIONARY"} == wanted, field.name
+
+
 def test_every_column_has_statistics_that_are_right(profiles: Path, tmp_path: Path) -> None:
     run("write", profiles, "-o", tmp_path / "out.parquet")
     table, group = parquet_table(tmp_path / "out.parquet"), pq.read_metadata(tmp_path / "out.parquet").row_group(0)
