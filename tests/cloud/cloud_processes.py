@@ -70,7 +70,9 @@ def answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def running(command: Command, ready: Callable[[], bool], environment: Mapping[str, str]) -> Iterator[None]:
+def running(
+    command: Command, ready: Callable[[], bool], environment: Mapping[str, str], left: Sequence[str] = ()
+) -> Iterator[None]:
     """Run a server for as long as the block.
 
     Parameters
@@ -81,9 +83,11 @@ def running(command: Command, ready: Callable[[], bool], environment: Mapping[st
         Says whether the server can be used; asked again and again.
     environment
         Variables for the server beside those that any program needs.
+    left
+        Files that it makes outside its folder; removed too.
     """
     folder = Path(tempfile.mkdtemp(prefix="pct-cloud-"))
-    words = [sys.executable, "-I", "-S", GUARD, folder, *command(folder)]
+    words = [sys.executable, "-I", "-S", GUARD, folder, *left, "--", *command(folder)]
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -96,7 +100,7 @@ def running(command: Command, ready: Callable[[], bool], environment: Mapping[st
             while not (ready() and process.poll() is None):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise NotStartedError(f"{words[5:]}\n{log.read().decode(errors='replace')[-4000:]}")
+                    raise NotStartedError(f"{words[4:]}\n{log.read().decode(errors='replace')[-4000:]}")
                 time.sleep(0.05)
             yield
         finally:

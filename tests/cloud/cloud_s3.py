@@ -128,7 +128,8 @@ def weed_command(server: S3, ports: Sequence[int], folder: Path) -> list[object]
         script("weed"), "mini", f"-dir={folder}", f"-ip={HOST}", f"-ip.bind={HOST}", *http, *grpc,
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false", "-master.telemetry=false",
         f"-s3.config={identities}", "-s3.autoCreateBucket=false", f"-volume.max={VOLUMES}",
-        f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock",
+        # In its folder; a whole path may be longer than a socket's can be.
+        "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock",
     ]  # fmt: skip
 
 
@@ -139,7 +140,9 @@ def weed() -> Iterator[S3]:
     server = S3(f"http://{HOST}:{ports[WEED_PARTS.index('s3')]}")
     # A bucket begins with one volume, not with seven.
     growth = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-    with running(lambda folder: weed_command(server, ports, folder), server.stores, growth):
+    grpc = zip(WEED_PARTS, ports[len(WEED_PARTS) :], strict=True)
+    sockets = [f"/tmp/seaweedfs-{part}-grpc-{port}.sock" for part, port in grpc]
+    with running(lambda folder: weed_command(server, ports, folder), server.stores, growth, sockets):
         yield server
 
 

@@ -19,7 +19,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from cloud_azure import CONNECTION_STRING, Azure
-from cloud_processes import answers
+from cloud_processes import answers, running
 from cloud_s3 import S3
 from cloud_servers import Bucket
 
@@ -42,6 +42,25 @@ def test_a_folder_is_stored_as_it_is(bucket: Bucket, tmp_path: Path) -> None:
     assert bucket.keys("x/y/1/") == ["x/y/1/Cells.csv"]
     assert len(bucket.keys()) == 40
     assert bucket.get("x/y/17/Cells.csv") == b"17"
+
+
+@pytest.fixture
+def developers_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what a developer may have set."""
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "AZURE_CLIENT_ID",
+        "https_proxy",
+    ):
+        monkeypatch.setenv(name, "the developer's own")
+
+
+def test_a_test_sees_its_own_settings_alone(developers_shell: None, bucket: Bucket) -> None:
+    assert "the developer's own" not in os.environ.values()
+    assert not list(Path.home().iterdir())
+    assert bucket.environment.items() <= os.environ.items()
 
 
 def test_buckets_share_nothing(bucket: Bucket) -> None:
@@ -131,6 +150,15 @@ def test_azure_knows_uncommitted_blocks(azure_server: Azure) -> None:
     for name in ("a", "b"):
         azure_server.client.get_blob_client(bucket.name, name).stage_block("MDAw", b"new")
     assert (bucket.open_uploads(), bucket.keys(), bucket.get("a")) == (["a", "b"], ["a"], b"old")
+
+
+def test_what_a_server_leaves_outside_its_folder_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "left.sock"
+    with running(
+        lambda _: ["sh", "-c", f"touch '{left}'; sleep 600"], left.exists, {}, [str(left), str(tmp_path / "never.sock")]
+    ):
+        assert left.exists()
+    assert not left.exists()
 
 
 STAY = """
