@@ -90,18 +90,19 @@ def groups(options: Options) -> Iterator[Group]:
         for kind in KINDS:
             if kind in options.groups:
                 yield _plate_group(options, folders, kind, outputs)
+    yield from _further_groups(options, outputs)
+
+
+def _further_groups(options: Options, outputs: Path) -> Iterator[Group]:
+    """Give the groups that are no plate on a disk converted on this machine's threads."""
     if "cloud" in options.groups:
-        yield from _cloud(options, outputs)
+        plate = plate_of(options, options.folders[0], "csv")
+        with cloud_groups(plate, options.work, outputs, pipe) as compared:
+            yield from compared
     if "dask" in options.groups:
         yield _dask_group(options, max(options.folders), outputs)
     if "parts" in options.groups:
         yield _parts_group(options, outputs)
-
-
-def _cloud(options: Options, outputs: Path) -> Iterator[Group]:
-    plate = plate_of(options, options.folders[0], "csv")
-    with cloud_groups(plate, options.work, outputs, pipe) as compared:
-        yield from compared
 
 
 def start(options: Options) -> Case:

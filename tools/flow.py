@@ -18,17 +18,7 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.flow_record import BARS, FlowRecord
-from pycytominer_transform.common.flow_tally import FlowTally
-from pycytominer_transform.common.manifest import Manifest
-from pycytominer_transform.common.manifest_files import read_manifest
-from pycytominer_transform.common.outputs import check_destination, refuse_among_sources
-from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns, attempt_name, result_of
-from pycytominer_transform.common.place import Place, place_of
-from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
-from pycytominer_transform.common.progress_bars import only_these_bars
-from pycytominer_transform.common.provenance import new_step
 from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.running import (
     RunningOptions,
@@ -46,6 +36,10 @@ from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
+    from pycytominer_transform.common.flow_record import FlowRecord
+    from pycytominer_transform.common.flow_tally import FlowTally
+    from pycytominer_transform.common.manifest import Manifest
+    from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.work_dir import WorkDir
 
 TOOL = "pct-flow"
@@ -107,7 +101,12 @@ def convert(
     PctError
         See the stages.
     """
+    from pycytominer_transform.common.flow_record import BARS, FlowRecord
+    from pycytominer_transform.common.outputs import check_destination
+    from pycytominer_transform.common.place import place_of
+    from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
     from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
+    from pycytominer_transform.common.progress_bars import only_these_bars
     from pycytominer_transform.common.work_dir import open_work_dir, work_stem
 
     options = _resolved(options or FlowOptions())
@@ -173,6 +172,9 @@ class _Stages:
         return self.source.name or str(self.source)
 
     def run(self) -> FlowSummary:
+        from pycytominer_transform.common.manifest_files import read_manifest
+        from pycytominer_transform.common.outputs import refuse_among_sources
+
         with self.record.tally.timed("all"):
             discovered = self._discover()
             manifest = read_manifest(str(self.work.manifest))
@@ -186,6 +188,8 @@ class _Stages:
         return FlowSummary(self.record.tally, discovered, joined, written)
 
     def _discover(self) -> discovering.DiscoverSummary:
+        from pycytominer_transform.common.part_runs import attempt_name, result_of
+
         with self.record.tally.timed("discover"):
             return result_of(
                 lambda attempt: discovering.discover_task.submit(
@@ -198,6 +202,8 @@ class _Stages:
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts."""
+        from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+
         tally = self.record.tally
         tally.parts = len(manifest.parts)
         runs = PartRuns(
@@ -215,6 +221,8 @@ class _Stages:
             raise self.record.failure(runs, go_on=f"--work-dir {place}")
 
     def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
+        from pycytominer_transform.common.part_runs import attempt_name
+
         named = attempt_name(f"{self.plate} part {part} of {manifest.parts_total}", attempt)
         bundle = self.work.bundle_of(part)
         extracted = extracting.extract_task.submit(
@@ -243,6 +251,8 @@ class _Stages:
 
     def _is_finished(self, manifest: Manifest, part: int) -> bool:
         """Say whether an earlier run made this part, and add its counts if so."""
+        from pycytominer_transform.common.provenance import new_step
+
         wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
         steps = [
             *manifest.provenance,
@@ -255,6 +265,8 @@ class _Stages:
         return counts is not None
 
     def _write(self, manifest: Manifest) -> writing.WriteSummary:
+        from pycytominer_transform.common.part_runs import attempt_name, result_of
+
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         with self.record.tally.timed("write"):
             written = result_of(
