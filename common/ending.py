@@ -24,6 +24,7 @@ _INTERRUPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: TerminatedErro
 
 class _Process:
     is_ours = False
+    has_others = False
     interruption: BaseException | None = None
 
 
@@ -32,13 +33,18 @@ def take_process() -> None:
     _Process.is_ours = True
 
 
+def end_others_first() -> None:
+    """Say that this process has further ones to end before it ends itself."""
+    _Process.has_others = True
+
+
 def ends_at_once() -> bool:
     """Say whether an interruption is on its way up that will end the process, so that nothing need be waited for.
 
-    Not where Dask is in use: it has processes of its own to end.
+    Not where there are further processes, which have to be ended too.
     """
-    interrupted = interruption_in(sys.exc_info()[1]) is not None
-    return _Process.is_ours and interrupted and "distributed" not in sys.modules
+    alone = _Process.is_ours and not _Process.has_others
+    return alone and interruption_in(sys.exc_info()[1]) is not None
 
 
 @contextmanager
@@ -84,6 +90,9 @@ def interruption_in(error: BaseException | None) -> BaseException | None:
 def leave(code: int) -> NoReturn:
     """End the process with an exit code, and with it all threads; nothing half-done stays."""
     end_all()
+    # Only a process that has used it has anything in it.
+    if (cache := sys.modules.get("pycytominer_transform.common.cloud_cache")) is not None:
+        cache.release_cache()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

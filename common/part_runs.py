@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.errors import PctError, StorageError, UsageError
 from pycytominer_transform.common.reporting import count, logger
 from pycytominer_transform.common.task_runners import Submitted, is_passing_here, outcomes, reason_of
 
@@ -16,6 +16,11 @@ R = TypeVar("R")
 IN_FLIGHT_PER_WORKER = 4
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+
+
+def attempt_name(name: str, attempt: int) -> str:
+    """Name a run after its work, and after how often that was tried before."""
+    return f"{name}, attempt {attempt + 1}" if attempt else name
 
 
 def pause_before(attempt: int) -> float:
@@ -96,3 +101,25 @@ class PartRuns(Generic[R]):
         self.failures[part] = reason
         logger.error("part %d failed: %s", part, reason, extra={"fields": {"part": part, "outcome": "failed"}})
         return self.max_failures is not None and len(self.failures) > self.max_failures
+
+
+def result_of(begin: Callable[[int], Submitted[R]], retries: int) -> R:
+    """Give what comes of work, begun again as often as that if it fails for a reason that may pass.
+
+    Raises
+    ------
+    StorageError
+        Its Dask worker was lost each time.
+    """
+    for attempt in range(retries + 1):
+        try:
+            return begin(attempt).result()
+        except Exception as error:
+            if not is_passing_here(error):
+                raise
+            if attempt == retries:
+                raise error if isinstance(error, PctError) else StorageError(reason_of(error)) from error
+            pause = pause_before(attempt + 1)
+            logger.debug("trying again in %g s, for this may pass: %s", pause, reason_of(error))
+            time.sleep(pause)
+    raise AssertionError

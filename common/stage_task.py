@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pycytominer_transform.common.prefect_environment import prepare_prefect_env
 from pycytominer_transform.common.reporting import logger
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State, TaskRun
     from prefect.futures import PrefectFuture
     from prefect.tasks import Task
 
@@ -38,17 +36,10 @@ class StageTask(Generic[R]):
         The work itself; called with keywords only.
     name
         The task's name on a Prefect server.
-    retry_on
-        Exceptions that may pass by themselves (a throttled store, a lost connection). Others are never tried again.
-    retry_delays
-        Seconds to wait before each further attempt; as many attempts follow the first as there are delays.
-
     """
 
     function: Callable[..., R]
     name: str
-    retry_on: tuple[type[Exception], ...] = ()
-    retry_delays: tuple[float, ...] = ()
 
     def prefect_task(self) -> Task[..., R]:
         """Give the Prefect task, the same object each time.
@@ -89,7 +80,7 @@ class StageTask(Generic[R]):
 
         """
         if not tracked:
-            return self._run_plainly(arguments)
+            return self.function(**arguments)
         prepare_prefect_environment(verbose=logger.isEnabledFor(logging.DEBUG))
         require_prefect_api()
         with _log_lines_to_run():
@@ -123,35 +114,13 @@ class StageTask(Generic[R]):
         # Prefect takes the name for a format string, so a plate called "{x}" would fail the run.
         return self.prefect_task().with_options(task_run_name=run_name.replace("{", "{{").replace("}", "}}"))
 
-    def _run_plainly(self, arguments: dict[str, Any]) -> R:
-        for delay in self.retry_delays:
-            try:
-                return self.function(**arguments)
-            except self.retry_on as error:
-                logger.info("%s: trying again in %g s: %s", self.name, delay, error)
-                time.sleep(delay)
-        return self.function(**arguments)
-
 
 @functools.cache
 def _prefect_task(stage: StageTask[Any]) -> Task[..., Any]:
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 
-    retry_on = stage.retry_on
-
-    def passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-        return isinstance(state.data, retry_on)
-
-    wrap = task(
-        name=stage.name,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        log_prints=False,
-        retries=len(stage.retry_delays),
-        retry_delay_seconds=list(stage.retry_delays),
-        retry_condition_fn=passing_fault,
-    )
+    wrap = task(name=stage.name, cache_policy=NO_CACHE, persist_result=False, log_prints=False)
     wrapped: Task[..., Any] = wrap(stage.function)
     return wrapped
 

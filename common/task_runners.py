@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
+from pycytominer_transform.common.ending import end_others_first
 from pycytominer_transform.common.errors import StorageError, is_passing
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
 
 def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskCluster | None) -> TaskRunner[Any]:
     quieten_dask()
+    end_others_first()
     import dask
     import distributed
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner

@@ -33,7 +33,7 @@ if [ -z "${KEEP_WHEELS:-}" ]; then
     echo "collecting wheels"
     rm -rf build/wheels
     mkdir -p build/wheels
-    "$PYTHON" -m pip wheel --quiet --disable-pip-version-check --wheel-dir build/wheels -c constraints.txt .
+    "$PYTHON" -m pip wheel --quiet --disable-pip-version-check --wheel-dir build/wheels -c constraints.txt '.[azure]'
     # What an earlier patch release of the same Python needs besides.
     grep -o "^[^ ]* ; python_full_version < '3\.[0-9]*\.[0-9]*'" constraints.txt | cut -d' ' -f1 |
         xargs -r "$PYTHON" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheels

@@ -23,7 +23,7 @@ from pycytominer_transform.common.flow_tally import FlowTally
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.manifest_files import read_manifest
 from pycytominer_transform.common.outputs import check_destination, refuse_among_sources
-from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns, attempt_name, result_of
 from pycytominer_transform.common.place import Place, place_of
 from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
@@ -185,10 +185,14 @@ class _Stages:
 
     def _discover(self) -> discovering.DiscoverSummary:
         with self.record.tally.timed("discover"):
-            return discovering.discover_task.submit(
-                run_name=f"discover {self.plate}", source=str(self.source), output=str(self.work.manifest),
-                overwrite=True, options=self.options.discover, storage=self.options.storage,
-            ).result()  # fmt: skip
+            return result_of(
+                lambda attempt: discovering.discover_task.submit(
+                    run_name=attempt_name(f"discover {self.plate}", attempt), source=str(self.source),
+                    output=str(self.work.manifest), overwrite=True, options=self.options.discover,
+                    storage=self.options.storage,
+                ),
+                self.options.retries,
+            )  # fmt: skip
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts."""
@@ -209,9 +213,7 @@ class _Stages:
             raise self.record.failure(runs, go_on=f"--work-dir {place}")
 
     def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
-        named = f"{self.plate} part {part} of {manifest.parts_total}"
-        if attempt:
-            named += f", attempt {attempt + 1}"
+        named = attempt_name(f"{self.plate} part {part} of {manifest.parts_total}", attempt)
         bundle = self.work.bundle_of(part)
         extracted = extracting.extract_task.submit(
             run_name=f"extract {named}",
@@ -253,10 +255,14 @@ class _Stages:
     def _write(self, manifest: Manifest) -> writing.WriteSummary:
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         with self.record.tally.timed("write"):
-            written = writing.write_task.submit(
-                run_name=f"write {self.output.name}", profiles=profiles, output=str(self.output),
-                overwrite=self.overwrite, options=self.options.write, storage=self.options.storage,
-            ).result()  # fmt: skip
+            written = result_of(
+                lambda attempt: writing.write_task.submit(
+                    run_name=attempt_name(f"write {self.output.name}", attempt), profiles=profiles,
+                    output=str(self.output), overwrite=self.overwrite, options=self.options.write,
+                    storage=self.options.storage,
+                ),
+                self.options.retries,
+            )  # fmt: skip
         self.record.tally.bytes_written = written.bytes
         return written
 

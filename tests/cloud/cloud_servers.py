@@ -23,7 +23,8 @@ wrapper 0.1.1, and Azurite 3.37.0. `generation` stands for `If-Match` at Google,
 | any text is a name | no: `d//e` is `d/e`, no `..` | yes | yes | no `..` |
 | missing bucket, missing object | 404 | 404 | 404 | 404 |
 
-So S3 is tested with SeaweedFS, and with moto where names are odd or their order matters. PyPI's `gcp-storage-emulator`
+The conditions that fake-gcs-server ignores are added by `gcs_conditions` and a `fault_proxy`, refusals by the latter.
+S3 is tested with SeaweedFS, and with moto where names are odd or their order matters. PyPI's `gcp-storage-emulator`
 has neither preconditions nor pages nor 404 for a replaced generation, and is not used.
 """
 

@@ -9,9 +9,47 @@ from typing import Protocol
 
 from fault_answers import Answer, Kind, error_inside, refusal
 
-__all__ = ["ALWAYS", "Changed", "Cut", "ErrorInside", "Exchange", "Fault", "Hang", "Kind", "Refused", "Reset"]
+__all__ = [
+    "ALWAYS",
+    "Changed",
+    "Cut",
+    "ErrorInside",
+    "Exchange",
+    "Fault",
+    "Hang",
+    "Kind",
+    "Refused",
+    "Request",
+    "Reset",
+]
 
 ALWAYS = math.inf
+
+
+@dataclass
+class Request:
+    """A request as the proxy saw it.
+
+    Attributes
+    ----------
+    number
+        Counted from 1, in the order of arrival.
+    target
+        Path and query, as sent.
+    headers
+        By name in lower case.
+    status
+        What the client was answered; None if it was not, or not yet.
+    fault
+        The class of the fault that befell it, or nothing.
+    """
+
+    number: int
+    method: str
+    target: str
+    headers: dict[str, str]
+    status: int | None = None
+    fault: str = ""
 
 
 class Exchange(Protocol):
@@ -22,14 +60,21 @@ class Exchange(Protocol):
         """The provider: `s3`, `gs` or `az`."""
 
     @property
-    def target(self) -> str:
-        """Path and query, as the client sent them."""
+    def seen(self) -> Request:
+        """The request."""
+
+    @property
+    def body(self) -> bytes | None:
+        """What the client sent with its request, once that is read."""
+
+    def ask(self, target: str) -> Answer:
+        """Ask the server something else, and give its answer."""
 
     def forward(self) -> Answer:
         """Ask the server, and give its answer."""
 
     def send(self, answer: Answer, share: float = 1) -> None:
-        """Send the client an answer, or a share of its body, and of an empty share not even the head."""
+        """Send the client an answer, or a share of its body, and of an empty share no head either."""
 
     def read(self) -> None:
         """Read what the client sends with its request."""
@@ -103,7 +148,7 @@ class Refused(Fault):
 
     def serve(self, exchange: Exchange) -> None:
         exchange.read()
-        exchange.send(refusal(exchange.scheme, self.kind, exchange.target))
+        exchange.send(refusal(exchange.scheme, self.kind, exchange.seen.target))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 
 Requests go on as the client sent them, with their Host and signature. The client has signed the proxy's address, and
 that is what servers check: the Host they are told, not the address they listen on. Addresses that a server names in its
-answers, as that of a resumable upload, lead through the proxy for the same reason.
+answers, as of a resumable upload, lead through the proxy too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import contextlib
 import select
 import socket
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -26,41 +26,15 @@ from typing import Any, Self
 from cloud_processes import HOST
 from cloud_servers import Server
 from fault_answers import Answer
-from fault_kinds import Fault
+from fault_kinds import Fault, Request
 
 __all__ = ["FaultProxy", "Request", "Where"]
 
-# These concern one connection, not the request; the proxy has two.
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
+# These concern one connection, not the request; the proxy has two, and sends what it has read as one piece.
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
 WITHOUT_BODY = {204, 304}
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 UPSTREAM_PATIENCE = 120
-
-
-@dataclass
-class Request:
-    """A request as the proxy saw it.
-
-    Attributes
-    ----------
-    number
-        Counted from 1, in the order of arrival.
-    target
-        Path and query, as sent.
-    headers
-        By name in lower case.
-    status
-        What the client was answered; None if it was not, or not yet.
-    fault
-        The class of the fault that befell it, or nothing.
-    """
-
-    number: int
-    method: str
-    target: str
-    headers: dict[str, str]
-    status: int | None = None
-    fault: str = ""
 
 
 Where = int | Callable[[Request], bool]
@@ -82,6 +56,7 @@ class FaultProxy:
     def __init__(self, server: Server, faults: Mapping[Where, Fault] | None = None) -> None:
         self.server = server
         self.faults = dict(faults or {})
+        self.defects: list[BaseException] = []
         self._requests: list[Request] = []
         self._lock = threading.Lock()
         self._struck: dict[Where, tuple[str, str]] = {}
@@ -100,6 +75,8 @@ class FaultProxy:
         self._thread.join()
         self._listener.end_connections()
         self._listener.server_close()
+        if self.defects:
+            raise self.defects[0]
 
     @property
     def url(self) -> str:
@@ -171,7 +148,10 @@ class Listener(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that have gone away."""
+        """Say nothing of clients that have gone away; whatever else goes wrong here must fail the test."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.proxy.defects.append(error or RuntimeError("no exception"))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -183,9 +163,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         # As sent: `path` has lost slashes at its beginning.
-        self.target = self.requestline.split(" ")[1]
+        target = self.requestline.split(" ")[1]
+        self.seen, fault = self.server.proxy.admit(self.command, target, dict(self.headers.items()))
         self.body: bytes | None = None
-        self.request_seen, fault = self.server.proxy.admit(self.command, self.target, dict(self.headers.items()))
         if fault:
             fault.serve(self)
         else:
@@ -199,34 +179,44 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self) -> Answer:
         self.read()
+        kept = [(name, text) for name, text in self.headers.items() if name.lower() not in HOP_BY_HOP]
+        if self.body or "content-length" in self.headers:
+            kept.append(("Content-Length", str(len(self.body or b""))))
+        return self._answer(self.command, self.seen.target, kept, self.body or None)
+
+    def ask(self, target: str) -> Answer:
+        return self._answer("GET", target, [("Host", self.headers["Host"])], None)
+
+    def _answer(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None) -> Answer:
         upstream = self.server.proxy.server.origin
         connection = HTTPConnection(upstream.removeprefix("http://"), timeout=UPSTREAM_PATIENCE)
         try:
-            connection.putrequest(self.command, self.target, skip_host=True, skip_accept_encoding=True)
-            for name, text in self.headers.items():
-                if name.lower() not in HOP_BY_HOP | {"content-length"}:
-                    connection.putheader(name, text)
-            if self.body or "content-length" in self.headers:
-                connection.putheader("Content-Length", str(len(self.body or b"")))
-            connection.endheaders(self.body or None)
+            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+            for name, text in headers:
+                connection.putheader(name, text)
+            connection.endheaders(body)
             response = connection.getresponse()
-            return Answer(response.status, response.read(), response.getheaders())
+            answer = Answer(response.status, response.read(), response.getheaders())
         except (OSError, HTTPException) as error:
             return Answer(502, f"{upstream}: {error!r}".encode())
         finally:
             connection.close()
+        if self.scheme == "gs" and "json" in response.headers.get("Content-Type", ""):
+            # Where to download the object from; Google's client goes there.
+            answer.body = answer.body.replace(upstream.encode(), self.server.proxy.url.encode())
+        return answer
 
     def send(self, answer: Answer, share: float = 1) -> None:
         lines = [f"HTTP/1.1 {answer.status} {self.responses.get(answer.status, ('-',))[0]}"]
         bodiless = self.command == "HEAD" or answer.status in WITHOUT_BODY
         for name, text in answer.headers:
-            if name.lower() not in HOP_BY_HOP and (bodiless or name.lower() != "content-length"):
+            if name.lower() not in HOP_BY_HOP or (bodiless and name.lower() == "content-length"):
                 lines.append(f"{name}: {text}")
         if not bodiless:
             lines.append(f"Content-Length: {len(answer.body)}")
         body = b"" if bodiless else answer.body[: int(len(answer.body) * share)]
         if share == 1 or body:
-            self.request_seen.status = answer.status
+            self.seen.status = answer.status
             self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def read(self) -> None:

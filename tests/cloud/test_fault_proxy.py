@@ -16,8 +16,8 @@ from cloud_azure import CONNECTION_STRING
 from cloud_gcs import GCS
 from cloud_s3 import S3
 from cloud_servers import Bucket, Server
-from fault_kinds import ALWAYS, Changed, Cut, ErrorInside, Hang, Kind, Refused, Reset
-from fault_proxy import FaultProxy, Request
+from fault_kinds import ALWAYS, Changed, Cut, ErrorInside, Hang, Kind, Refused, Request, Reset
+from fault_proxy import FaultProxy
 from google.api_core.exceptions import GoogleAPICallError
 
 BODY = bytes(range(256)) * 400
@@ -58,8 +58,8 @@ def test_addresses_that_a_server_names_lead_through_the_proxy(gcs_server: GCS) -
         bucket = proxy.through.new_bucket()
         blob = proxy.through.client.bucket(bucket.name).blob("a", chunk_size=256 * 1024)
         blob.upload_from_file(BytesIO(BODY * 4))
-        (listed,) = proxy.through.client.list_blobs(bucket.name)
-        assert listed.download_as_bytes() == BODY * 4
+        blob.reload()
+        assert blob.download_as_bytes() == BODY * 4
         asked = [(one.method, one.target.split("/")[1]) for one in proxy.requests]
     assert asked.count(("PUT", "upload")) == 2
     assert asked[-1] == ("GET", "download")
@@ -93,6 +93,8 @@ def status(url: str, **headers: str) -> int:
             number: int = answer.status
     except urllib.error.HTTPError as error:
         return error.code
+    except OSError:
+        return 0
     return number
 
 
@@ -145,6 +147,11 @@ def test_an_unanswered_client_does_not_keep_the_proxy_from_ending(public: Bucket
 def test_somebody_changes_the_object_first(public: Bucket) -> None:
     with FaultProxy(public.server, {2: Changed(lambda: public.put("a", b"new"))}) as proxy:
         assert [read(proxy, public) for _ in range(3)] == [BODY, b"new", b"new"]
+
+
+def test_what_goes_wrong_in_the_proxy_itself_is_not_kept_secret(public: Bucket) -> None:
+    with pytest.raises(ZeroDivisionError), FaultProxy(public.server, {1: Changed(lambda: 1 / 0)}) as proxy:
+        status(f"{proxy.url}/{public.name}/a")
 
 
 REFUSALS = {

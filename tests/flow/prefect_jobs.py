@@ -5,6 +5,7 @@ Run as ``python -m prefect_jobs JOB [ARGUMENT...]``; what a job finds out is pri
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -20,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pycytominer_transform.common import part_runs
-from pycytominer_transform.common.part_runs import PartRuns
+from pycytominer_transform.common import commandline, part_runs
+from pycytominer_transform.common.destination import complete_file
+from pycytominer_transform.common.part_runs import PartRuns, attempt_name, result_of
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
 from pycytominer_transform.common.reporting import set_up_reporting
@@ -83,6 +85,16 @@ def die(*, counter: Path, times: int) -> int:
     return tried + 1
 
 
+def get_stuck(*, output: Path) -> None:
+    """Write half of a file, then wait for what never comes, in a call that no signal to another thread ends."""
+    with complete_file(output, overwrite=False) as temporary:
+        temporary.write_text("half")
+        os.write(1, b"stuck\n")
+        fifo = output.with_name("fifo")
+        os.mkfifo(fifo)
+        fifo.read_text()
+
+
 def talk(*, number: int) -> int:
     """Say something at every level, on a thread too."""
     logger = logging.getLogger("pycytominer_transform")
@@ -93,12 +105,13 @@ def talk(*, number: int) -> int:
     return number
 
 
+stuck_task = StageTask(get_stuck, name="get stuck")
 die_task = StageTask(die, name="die")
 talk_task = StageTask(talk, name="talk")
 double_task = StageTask(double, name="double")
 refuse_odd_task = StageTask(refuse_odd, name="refuse odd")
 rest_task = StageTask(rest, name="rest")
-stumble_task = StageTask(stumble, name="stumble", retry_on=(ConnectionError,), retry_delays=(0.01, 0.02))
+stumble_task = StageTask(stumble, name="stumble")
 
 
 @contextlib.contextmanager
@@ -201,20 +214,50 @@ def single(tracked: str, number: str) -> dict[str, Any]:
 
 
 def named() -> dict[str, Any]:
-    """Run a flow on the server of the environment, with tasks that must be tried again and one that must not."""
+    """Run a flow on the server of the environment, with work that must be tried again and some that must not."""
+    part_runs._FIRST_PAUSE = 0.01
+
+    def again(kind: str) -> int:
+        return result_of(
+            lambda attempt: stumble_task.submit(
+                run_name=attempt_name(kind, attempt), counter=Path(kind), times=2, kind=kind
+            ),
+            2,
+        )
+
     with api() as url:
         from prefect import flow
 
         @flow
-        def retried() -> tuple[int, int, list[Any]]:
+        def retried() -> tuple[int, int, str]:
             first = double_task.submit(run_name="double", number=5).result()[0]
-            again = stumble_task.submit(run_name="again", counter=Path("passing"), times=2, kind="passing").result()
-            lasting = stumble_task.submit(run_name="once", counter=Path("lasting"), times=2, kind="lasting")
-            return first, again, list(outcomes([("lasting", lasting)], in_flight=1))
+            try:
+                lasting = str(again("lasting"))
+            except ValueError as error:
+                lasting = type(error).__name__
+            return first, again("passing"), lasting
 
-        result, tries, ((_, error),) = retried()
-    tried = len(Path("lasting").read_text())
-    return {"url": url, "result": result, "tries": tries, "lasting": type(error).__name__, "tried": tried}
+        result, tries, lasting = retried()
+    return {"url": url, "result": result, "tries": tries, "lasting": lasting, "tried": len(Path("lasting").read_text())}
+
+
+def stuck(*words: str) -> dict[str, Any]:
+    """Be a tool that is at work on a thread."""
+
+    def body(_: argparse.Namespace) -> int:
+        with api():
+            from prefect import flow
+
+            @flow(task_runner=task_runner("concurrent", workers=1))
+            def parts() -> None:
+                begun = [stuck_task.submit(run_name="stuck", output=Path(name)) for name in ("first", "second")]
+                list(outcomes(enumerate(begun), in_flight=1))
+
+            parts()
+        return 0
+
+    sys.argv = ["pct-stuck", *words]
+    raise SystemExit(commandline.run(commandline.new_parser("pct-stuck", ""), None, body))
 
 
 def lost(scheduler: str = "") -> dict[str, Any]:

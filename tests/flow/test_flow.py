@@ -67,6 +67,11 @@ def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, p
     wait_until(lambda: expected <= finished(), "records of all task runs")
     flows = [run for run in server.ask("flow_runs") if run["name"] == "convert plate1"]
     assert [run["state"]["type"] for run in flows] == ["COMPLETED"]
+    shown = {made["key"]: made for made in server.ask("artifacts") if made["flow_run_id"] == flows[0]["id"]}
+    assert set(shown) == {"pct-flow-parts", "pct-flow-summary"}
+    assert shown["pct-flow-parts"]["data"] == 100.0
+    assert shown["pct-flow-summary"]["type"] == "markdown"
+    assert "| done | 4 |" in shown["pct-flow-summary"]["data"]
 
 
 @pytest.mark.prefect

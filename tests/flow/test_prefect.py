@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import prefect_jobs
@@ -114,6 +114,23 @@ def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
     assert jobs.homes() == []
 
 
+@pytest.mark.prefect
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_thread_at_work_holds_nobody_up(jobs: Jobs, number: signal.Signals, told: str) -> None:
+    process = jobs.start("stuck")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        wait_until((jobs.folder / "fifo").exists, "thread that waits")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+    finally:
+        end_group(process)
+    assert process.returncode == 128 + number
+    assert said == f"pct-stuck: error: {told}; nothing was left under the output's name\n"
+    assert [path.name for path in jobs.folder.iterdir()] == ["fifo"]
+
+
 def runs_of(server: Server, name: str) -> list[tuple[str, str]]:
     runs = [run["state"] for run in server.ask("task_runs") if run["name"] == name]
     return [(state["type"], state["message"] or "") for state in runs]
@@ -154,16 +171,6 @@ def test_a_server_that_does_not_answer_is_named(jobs: Jobs) -> None:
 def test_without_an_api_prefect_is_not_imported(jobs: Jobs) -> None:
     assert jobs.run("single", "plain", "2") == {"result": 2, "prefect": False}
     assert jobs.run("single", "plain", "1")["result"] == "ValueError: Cells.csv: row 1 is cut off"
-
-
-def test_only_passing_faults_are_tried_again(tmp_path: Path) -> None:
-    task, counter = prefect_jobs.stumble_task, tmp_path / "passing"
-    assert task.run(tracked=False, run_name="", counter=counter, times=2, kind="passing") == 3
-    with pytest.raises(ConnectionError):
-        task.run(tracked=False, run_name="", counter=tmp_path / "long", times=9, kind="passing")
-    with pytest.raises(ValueError, match="lasting"):
-        task.run(tracked=False, run_name="", counter=tmp_path / "lasting", times=1, kind="lasting")
-    assert [len((tmp_path / name).read_text()) for name in ("long", "lasting")] == [3, 1]
 
 
 def test_stage_task_travels() -> None:
