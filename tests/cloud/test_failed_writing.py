@@ -102,6 +102,14 @@ def test_bad_input_in_the_middle(tool: str, staged: Path, s3_like: Bucket, tmp_p
     assert left(s3_like) == ([], [])
 
 
+def test_bad_input_leaves_no_object_in_any_store(staged: Path, bucket: Bucket) -> None:
+    content = (staged / "profiles" / "part-000001.arrow").read_bytes()
+    bucket.put("cut.arrow", content[: len(content) // 2])
+    for name in ("out.parquet", "out"):
+        assert write.main([f"{bucket.url}/cut.arrow", "-o", f"{bucket.url}/{name}", "-q"]) == 1
+    assert bucket.keys() == ["cut.arrow"]
+
+
 @pytest.mark.parametrize("tool", MAINS)
 @pytest.mark.parametrize("kind", [Kind.FORBIDDEN, Kind.EXPIRED, Kind.INTERNAL])
 def test_a_part_that_is_never_taken(
