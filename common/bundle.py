@@ -177,7 +177,7 @@ def open_bundle(path: str, storage: StorageOptions | None = None) -> Iterator[Bu
 
 def is_bundle_entry(name: str) -> bool:
     """Say whether an entry of a bundle's folder is one that was written here."""
-    return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name)
+    return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name and name.endswith(("/", ".arrow")))
 
 
 def _file_path(part: int, table: str) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from pycytominer_transform.common.errors import PctError, StorageError
 from pycytominer_transform.common.object_store import ObjectStore, Upload
@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 _REQUESTS = 16
 """Uploads that are completed or aborted at the same time."""
+_PATIENCE = 3.0
+"""Seconds that requests on their way are waited for before all is taken back."""
 
 
 class Sender:
@@ -43,6 +45,7 @@ class Sender:
         self._free = threading.BoundedSemaphore(store.parts_at_once)
         self._uploads: dict[str, Future[Upload]] = {}
         self._sent: list[Future[None]] = []
+        self._completing: list[Future[None]] = []
         self._completed: set[str] = set()
         self._failure: BaseException | None = None
 
@@ -83,10 +86,11 @@ class Sender:
             raise self._failure
         pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="complete")
         try:
-            for done in [pool.submit(self._complete, key) for key in keys]:
+            self._completing = [pool.submit(self._complete, key) for key in keys]
+            for done in self._completing:
                 done.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def completed(self) -> list[str]:
@@ -96,18 +100,23 @@ class Sender:
     def abort(self) -> None:
         """Take back all that was sent and not completed."""
         self._failure = self._failure or StorageError("the writing was ended")
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        on_their_way: list[Future[Any]] = [*self._uploads.values(), *self._sent, *self._completing]
+        wait(on_their_way, timeout=_PATIENCE)
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="abort") as pool:
             list(pool.map(self._take_back, set(self._uploads) - self._completed))
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, key: str, number: int, content: bytes) -> None:
         try:
             upload = self._uploads[key].result()
             self._unless_failed(partial(upload.put_part, number, content))
+            if self._failure is not None:
+                # A part that arrives after its upload was aborted may be kept.
+                self._take_back(key)
         except BaseException as error:
             # Whatever ended this thread's work, the object must not be taken for whole.
             self._failure = self._failure or error
@@ -129,7 +138,7 @@ class Sender:
 
     def _take_back(self, key: str) -> None:
         begun = self._uploads[key]
-        if begun.cancelled() or begun.exception() is not None:
+        if not begun.done() or begun.cancelled() or begun.exception() is not None:
             return
         try:
             retried(begun.result().abort)

@@ -79,7 +79,7 @@ def add_input(parser: argparse.ArgumentParser, what: str) -> None:
 
 def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = False) -> None:
     """Add ``-o`` and ``--overwrite``."""
-    default = "" if required else "; without it, standard output"
+    default = "; a path, or in s3://, gs://, az://" + ("" if required else "; without it, standard output")
     parser.add_argument(
         "-o", "--output", metavar="PATH", default=None if required else "-", required=required, help=what + default
     )

@@ -115,7 +115,8 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--work-dir", metavar="DIR", default="",
-        help="where finished parts lie; a second run goes on from there (default: beside the output, then removed)",
+        help="where finished parts lie; a second run goes on from there (default: beside the output, for one in the "
+        "cloud a temporary folder, then removed)",
     )  # fmt: skip
     group.add_argument("--keep-work", action="store_true", help="keep the work dir although all went well")
     group.add_argument(

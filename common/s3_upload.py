@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
-from pycytominer_transform.common.errors import DestinationExistsError, PassingStorageError, StorageError
+from pycytominer_transform.common.errors import DestinationExistsError, PassingStorageError, PctError, StorageError
 from pycytominer_transform.common.object_store import ObjectChangedError
 from pycytominer_transform.common.reporting import size
+from pycytominer_transform.common.retrying import retried
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.s3_store import S3Store
@@ -32,11 +36,32 @@ class S3Upload:
         self._tags: dict[int, str] = {}
         self._mark = secrets.token_hex(8)
         self._may_be_complete = False
-        with store.faults(self._doing):
-            begun = store.client.create_multipart_upload(
-                Bucket=store.bucket, Key=key, Metadata={_UPLOAD_MARK: self._mark}
-            )
+        since = time.monotonic()
+        try:
+            with store.faults(self._doing):
+                begun = store.client.create_multipart_upload(
+                    Bucket=store.bucket, Key=key, Metadata={_UPLOAD_MARK: self._mark}
+                )
+        except PassingStorageError:
+            with suppress(PctError):
+                self._abort_unheard(since)
+            raise
         self._id = begun["UploadId"]
+
+    def _abort_unheard(self, since: float) -> None:
+        """Abort what was begun although no answer came: uploads of the object that are as young as the request."""
+        answer = retried(self._open_uploads)
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        # The store's clock has whole seconds.
+        begin = now - timedelta(seconds=time.monotonic() - since + 1)
+        for upload in answer.get("Uploads", ()):
+            if upload["Key"] == self._key and upload["Initiated"] >= begin:
+                self._id = upload["UploadId"]
+                retried(self.abort)
+
+    def _open_uploads(self) -> dict[str, Any]:
+        with self._store.faults(self._doing):
+            return dict(self._store.client.list_multipart_uploads(Bucket=self._store.bucket, Prefix=self._key))
 
     def put_part(self, number: int, content: bytes) -> None:
         """Send a part."""

@@ -159,10 +159,11 @@ def test_what_is_there_is_replaced(tool: str, filled: Bucket, staged: Path, tmp_
 
 
 @pytest.mark.parametrize("tool", ["extract", "join"])
+@pytest.mark.parametrize("name", ["notes/day one.txt", "part-list/notes.txt"])
 def test_a_prefix_with_other_things_is_left_alone(
-    tool: str, filled: Bucket, capsys: pytest.CaptureFixture[str]
+    tool: str, name: str, filled: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    filled.put(f"{MADE[tool]}/notes/day one.txt", b"mine")
+    filled.put(f"{MADE[tool]}/{name}", b"mine")
     before = contents(filled)
     assert MAINS[tool]([f"{filled.url}/{INPUT[tool]}", "-o", f"{filled.url}/{MADE[tool]}", "--overwrite"]) == 1
     assert "holds other things than this tool writes" in capsys.readouterr().err
