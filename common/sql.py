@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, list
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.reporting import size as shown_size
 from pycytominer_transform.common.sqlite_files import quoted
+from pycytominer_transform.common.temporary_names import scratch_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,13 +34,13 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
     """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="pct-join-") as spill:
+    with scratch_folder("pct-join-") as spill:
         connection = duckdb.connect(
             ":memory:",
             config={
                 "threads": threads,
                 "memory_limit": f"{memory}B",
-                "temp_directory": spill,
+                "temp_directory": str(spill),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,

@@ -149,6 +149,19 @@ def called_at_end(call: Callable[[], None]) -> Iterator[None]:
         _Held.calls.discard(call)
 
 
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder under ``TMPDIR`` for the length of the block, which `end_all` removes too."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        _Held.paths.add(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            _Held.paths.discard(Path(name))
+
+
 def remove_at_end(path: Path) -> None:
     """Let `end_all` remove another file or folder too."""
     _Held.paths.add(path)

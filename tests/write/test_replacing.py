@@ -178,7 +178,14 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
         with destination.complete_folder(tmp_path / "out", overwrite=False, is_ours=lambda _: True):
             pass
 
-    for work in (written_meanwhile, begun_later):
+    def worked_meanwhile() -> None:
+        with temporary_names.scratch_folder("pct-test-") as folder:
+            (folder / "spilt").touch()
+            temporary_names.end_all()
+            assert not folder.exists()
+            raise TerminatedError
+
+    for work in (written_meanwhile, begun_later, worked_meanwhile):
         with pytest.raises(TerminatedError):
             work()
         assert entries(tmp_path) == set()
