@@ -59,6 +59,11 @@ class _Entry:
     def lock_file(self) -> Path:
         return self.folder.with_suffix(".lock")
 
+    def unlock(self) -> None:
+        if self.lock >= 0:
+            os.close(self.lock)
+        self.lock = -1
+
     def is_whole(self) -> bool:
         with suppress(OSError):
             return self.file.stat().st_size == self.size
@@ -97,8 +102,11 @@ def cached_file(store: ObjectStore, stored: StoredObject, uri: CloudUri, options
                 if not options.cache_dir:
                     _remove_stale(base)
                 _obtain(entry, store, stored, uri)
-            except OSError as error:
-                raise describe_os_error(error, f"keep {uri} in {base}") from error
+            except BaseException as error:
+                _let_go(entry)
+                if isinstance(error, OSError):
+                    raise describe_os_error(error, f"keep {uri} in {base}") from error
+                raise
             _held[folder] = entry
         return _held[folder].file
 
@@ -113,8 +121,15 @@ def release_cache() -> None:
         with suppress(OSError):
             if not entry.stays and _locks(entry.lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 _remove(entry.folder)
-        if entry.lock >= 0:
-            os.close(entry.lock)
+        entry.unlock()
+
+
+def _let_go(entry: _Entry) -> None:
+    """Leave nothing of a file that could not be had, but what a next download can go on from."""
+    with suppress(OSError):
+        if not entry.partial.exists() and _locks(entry.lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            _remove(entry.folder)
+    entry.unlock()
 
 
 def _temporary_base() -> Path:
@@ -148,8 +163,7 @@ def _obtain(entry: _Entry, store: ObjectStore, stored: StoredObject, uri: CloudU
         if _is_current(entry) and not entry.is_whole():
             _download(entry, store, stored, uri)
         # A lock cannot be made a shared one without letting go of it, so look again from the beginning.
-        if entry.lock >= 0:
-            os.close(entry.lock)
+        entry.unlock()
 
 
 def _open_lock(entry: _Entry) -> int:

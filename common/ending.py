@@ -77,7 +77,9 @@ def interruption_in(error: BaseException | None) -> BaseException | None:
     if error is None or _Process.interruption is not None:
         return _Process.interruption
     found: BaseException | None = error
-    while found is not None:
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
         if isinstance(found, (KeyboardInterrupt, TerminatedError)):
             return found
         if type(found).__name__ == "TerminationSignal":

@@ -103,8 +103,8 @@ def is_passing(error: BaseException) -> bool:
     )
 
 
-def describe_os_error(error: OSError, doing: str) -> PctError:
-    """Give an operating system's error the form of ours; one that has it already is given as it is.
+def describe_os_error(error: OSError, doing: str) -> StorageError:
+    """Give an operating system's error the form of ours; one that has it already is raised as it is.
 
     Parameters
     ----------
@@ -114,6 +114,6 @@ def describe_os_error(error: OSError, doing: str) -> PctError:
         What was being done to what, such as ``"read /plate/Cells.csv"``.
     """
     if isinstance(error, PctError):
-        return error
+        raise error
     reason = error.strerror or str(error) or type(error).__name__
     return (PassingStorageError if is_passing(error) else StorageError)(f"cannot {doing}: {reason}")

@@ -110,6 +110,7 @@ def is_magic(request: Request) -> bool:
 
 
 def test_a_killed_download_goes_on_where_it_was(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large").mkdir()
     large = write_sqlite(
         Plate(folders=30, cells=60, features=900, from_one=False), tmp_path / "large" / "plate.sqlite",
         SqliteStyle("cellprofiler_sqlite"),
@@ -170,10 +171,9 @@ def test_too_small_a_disk_is_said_before_the_download(
     try:
         place = s3.put("plate.sqlite", plate.read_bytes())
         assert discover.main([place, "-o", str(tmp_path / "m.arrow"), "-q", "--cache-dir", str(small)]) == 1
-        assert files_below(small / "x") == []
-        assert not list(small.rglob("*.partial"))
+        assert files_below(small) == []
     finally:
-        subprocess.run(["umount", str(small)], check=True)
+        subprocess.run(["umount", "-l", str(small)], check=True)
     said = capsys.readouterr().err
     assert "--cache-dir" in said
     assert len(said.splitlines()) == 1
