@@ -160,6 +160,9 @@ def private_variables(home: Path, url: str, *, migrated: bool, verbose: bool) ->
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
         # Whole seconds: Prefect rounds down, and with 0 its recorder keeps a processor busy until the flow ends.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # Of the events of task runs more are made than recorded; each waits with all that its task held, 20 kB. Those
+        # beyond are dropped.
+        "PREFECT_EVENTS_WORKER_MAX_QUEUE_SIZE": "200",
         # Nobody can read log lines on a server that ends with the run.
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }

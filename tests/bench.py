@@ -21,7 +21,7 @@ from bench_cloud import cloud_groups
 from bench_floor_sqlite import extension
 from bench_measure import Case, Group, Taken, run_group, table_lines
 from bench_peer import Peer, install_peer
-from bench_scan import scans, with_defaults
+from bench_scan import as_the_peer, scans
 from bench_verdicts import BARE, FLOOR, FLOW, LITTLE, PEER, PIPE, Measured, verdict_lines, verdicts
 from plates import Plate, write_csv
 from plates_sqlite import SqliteStyle, write_sqlite
@@ -142,16 +142,15 @@ def _parts_group(options: Options, outputs: Path) -> Group:
 
 
 def scan_group(options: Options, outputs: Path) -> Measured:
-    """Scan the pipe's file of the largest plate there is, and the peer's, else what pyarrow makes of its rows."""
+    """Scan the pipe's file of the largest plate there is, and the peer's, or its rows with the peer's settings."""
     ours = max(outputs.glob("csv-*.pipe.parquet"), key=lambda path: path.stat().st_size, default=None)
     if ours is None:
         return Group("Parquet: no file of the pipe's to scan", [], ""), {}
     theirs = Path(str(ours).replace(".pipe.", ".peer."))
-    files = (
-        {PIPE: ours, PEER: theirs}
-        if theirs.exists()
-        else {PIPE: ours, "pyarrow": with_defaults(ours, outputs / "d.parquet")}
-    )
+    if theirs.exists():
+        files = {PIPE: ours, PEER: theirs}
+    else:
+        files = {PIPE: ours, "the peer's settings": as_the_peer(ours, outputs / "as-the-peer.parquet")}
     return Group(f"Parquet: {ours.name}", [], "scan"), scans(files, options.runs)
 
 
