@@ -57,7 +57,7 @@ bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes an
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
-images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFECT=with, DOCKER=...
+images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFECT=with, CLOUD=with
 	@PYTHON=$(BIN)/python containers/build.sh
 
 test-containers: $(VENV)/.installed-engines  ## run the tests of images and workflow engines; needs Docker and built images

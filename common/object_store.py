@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pycytominer_transform.common.cloud_uri import CloudUri
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.storage_options import StorageOptions
 
 
@@ -18,6 +18,12 @@ class NoSuchObjectError(StorageError):
 
 class ObjectChangedError(StorageError):
     """An object is another one than the condition of a request says, or is there although none may be."""
+
+
+_INSTALL = (
+    "pip install 'pycytominer-transform[azure]' brings all that cloud storage takes; of the images pct-flow has it, and "
+    "what is built with CLOUD=with"
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,10 @@ def open_store(uri: CloudUri, options: StorageOptions) -> ObjectStore:
     with _opening:
         known = (uri.scheme, uri.bucket, options)
         if known not in _opened:
-            _opened[known] = _new_store(uri, options)
+            try:
+                _opened[known] = _new_store(uri, options)
+            except ModuleNotFoundError as error:
+                raise UsageError(f"{uri.scheme}:// needs {error.name}, which is not installed; {_INSTALL}") from error
         return _opened[known]
 
 

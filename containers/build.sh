@@ -3,6 +3,7 @@
 #
 # BASE_IMAGE  the image to build on (python:3.11-slim-bookworm); its Python must be that of PYTHON
 # PREFECT     with: the four stage images can report to a Prefect server (without)
+# CLOUD       with: the four stage images can read and write s3://, gs:// and az:// (without; pct-flow can in any case)
 # TAG         the tag (the package's version, and `latest`)
 # TOOLS       the images to build (all five)
 # KEEP_WHEELS any text: take the wheels that are in build/wheels already
@@ -12,6 +13,7 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 BASE_IMAGE=${BASE_IMAGE:-python:3.11-slim-bookworm}
 PREFECT=${PREFECT:-without}
+CLOUD=${CLOUD:-without}
 TOOLS=${TOOLS:-discover extract join write flow}
 
 # A client from 23.0 on needs its plugin buildx for BuildKit; older ones have BuildKit built in.
@@ -46,7 +48,7 @@ revision=$(git rev-parse HEAD 2> /dev/null || echo unknown)
 for tool in $TOOLS; do
     echo "building pct-$tool"
     DOCKER_BUILDKIT=1 "$docker" build --quiet --file containers/Dockerfile --target "pct-$tool" \
-        --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "PREFECT=$PREFECT" \
+        --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "PREFECT=$PREFECT" --build-arg "CLOUD=$CLOUD" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
         $(printf -- "--tag pct-$tool:%s " $tags) . > /dev/null 2> build/log || {
         cat build/log >&2
