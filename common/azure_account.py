@@ -57,7 +57,8 @@ def service_client(container: str, options: StorageOptions, connect: float, read
         "max_single_get_size": 1 << 26,
     }
     try:
-        return _client(container, options, given, settings)
+        client: BlobServiceClient = _client(container, options, given, settings)
+        return client
     except (ValueError, TypeError, AttributeError):
         # What they say may hold the credentials.
         raise UsageError(

@@ -60,7 +60,8 @@ class AzureStore:
 
     def _page(self, prefix: str, following: str | None) -> tuple[list[StoredObject], str | None]:
         with self.faults(f"list {self.name}/{prefix}"):
-            pages = self.client.list_blobs(name_starts_with=prefix or None, results_per_page=_PAGE).by_page(following)
+            found = self.client.list_blobs(name_starts_with=prefix or None, results_per_page=_PAGE)
+            pages: Any = found.by_page(following)
             page = [StoredObject(blob.name, blob.size, blob.etag.strip('"')) for blob in next(pages, ())]
         return page, pages.continuation_token
 
@@ -174,16 +175,16 @@ class AzureStore:
             raise PassingStorageError(f"cannot {doing}: the connection failed ({type(error).__name__})") from None
 
     def _described(self, error: Any, doing: str) -> PctError:
-        """Make our error of an answer that is one."""
-        status = int(error.status_code or 0)
-        code = getattr(error, "error_code", None)
-        if code is None and error.response is not None:
-            code = error.response.headers.get("x-ms-error-code")
-        code = str(getattr(code, "value", code) or status)
+        """Make our error of an answer that is one, or of one that never came."""
         if error.response is None:
             if type(error).__name__ in ("ClientAuthenticationError", "CredentialUnavailableError"):
                 return StorageError(f"cannot {doing}: the credentials cannot be had; log in again, or {LOG_IN}")
             return PassingStorageError(f"cannot {doing}: the connection was lost")
+        code = getattr(error, "error_code", None) or error.response.headers.get("x-ms-error-code")
+        status = int(error.status_code or 0)
+        return self._refused(str(getattr(code, "value", code) or status), status, doing)
+
+    def _refused(self, code: str, status: int, doing: str) -> PctError:
         if code == "ContainerNotFound":
             return SourceNotFoundError(f"cannot {doing}: there is no container {self.client.container_name}")
         if code in _REFUSED:
@@ -196,13 +197,10 @@ class AzureStore:
             return NoSuchObjectError(f"cannot {doing}: it is gone, or never was there")
         if status in (304, 409, 412, 416):
             return ObjectChangedError(f"cannot {doing}: it has changed meanwhile")
-        if status == 403:
-            return StorageError(
-                f"cannot {doing}: no permission ({code}); for a public container give --no-sign-request"
-            )
         if 200 <= status < 300:
             return PassingStorageError(f"cannot {doing}: the answer was cut off")
-        return StorageError(f"cannot {doing}: the server says {code}")
+        what = "no permission" if status == 403 else "the server says"
+        return StorageError(f"cannot {doing}: {what} ({code}); for a public container give --no-sign-request")
 
 
 def _token(credential: Any) -> dict[str, Any]:
@@ -252,7 +250,7 @@ class AzureUpload:
         from azure.core import MatchConditions
         from azure.storage.blob import BlobBlock
 
-        condition = {} if self._overwrite else {"match_condition": MatchConditions.IfMissing}
+        condition: dict[str, Any] = {} if self._overwrite else {"match_condition": MatchConditions.IfMissing}
         blocks = [BlobBlock(block) for _, block in sorted(self._blocks.items())]
         try:
             with self._store.faults(self._doing):

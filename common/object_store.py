@@ -21,8 +21,8 @@ class ObjectChangedError(StorageError):
 
 
 _INSTALL = (
-    "pip install 'pycytominer-transform[azure]' brings all that cloud storage takes; of the images pct-flow has it, and "
-    "what is built with CLOUD=with"
+    "pip install 'pycytominer-transform[azure]' brings all that cloud storage takes; of the images pct-flow has it, "
+    "and what is built with CLOUD=with"
 )
 
 
