@@ -22,12 +22,12 @@ from azure.storage.blob import (
 from cloud_processes import HOST, NotStartedError, answers, free_ports, retried, running
 from cloud_servers import Server
 
-__all__ = ["AZURITE", "CONNECTION_STRING", "NO_NPM", "Azure", "azure_server"]
+__all__ = ["AZURITE", "CONNECTION_STRING", "NOT_INSTALLED", "Azure", "azure_server"]
 
 ACCOUNT = "plates"
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 AZURITE = Path(sys.prefix) / "node_modules/azurite/dist/src/blob/main.js"
-NO_NPM = "Azurite, Azure's storage server, cannot be installed: there is no npm"
+NOT_INSTALLED = "Azurite, Azure's storage server, is not there: npm could not install it"
 
 
 class Azure(Server):
