@@ -119,7 +119,7 @@ class S3Store:
             content = bytes(result.bytes())
             if len(content) == end - start and (result.meta.get("e_tag") or condition) == condition:
                 return content
-        except (BaseError, OSError):
+        except (BaseError, OSError, ValueError):
             pass  # boto3 says what it is, or reads it.
         return self._read_by_boto(stored, start, end)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.cloud_uri import is_cloud
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
@@ -109,7 +110,7 @@ def convert(
     from pycytominer_transform.common.progress_bars import only_these_bars
     from pycytominer_transform.common.work_dir import open_work_dir, work_stem
 
-    options = _resolved(options or FlowOptions())
+    options = _resolved(options or FlowOptions(), source)
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     place = place_of(output, options.storage)
@@ -281,11 +282,13 @@ class _Stages:
         return written
 
 
-def _resolved(options: FlowOptions) -> FlowOptions:
+def _resolved(options: FlowOptions, source: str) -> FlowOptions:
     """Fill in the number of workers, and share the threads out among them."""
     from pycytominer_transform.common.resources import fitting_parts, usable_memory
 
     workers, each = workers_and_threads(options)
+    # Objects are asked for many at a time, however few processors there are.
+    reading = 0 if is_cloud(source) else each
     in_one_process = 1 if options.runner == "dask" else workers
     memory, part_size = options.join.memory, options.discover.part_size
     if memory:
@@ -295,7 +298,7 @@ def _resolved(options: FlowOptions) -> FlowOptions:
         options,
         workers=workers,
         discover=replace(options.discover, part_size=part_size),
-        extract=replace(options.extract, threads=options.extract.threads or each),
+        extract=replace(options.extract, threads=options.extract.threads or reading),
         join=replace(
             options.join,
             threads=options.join.threads or each,

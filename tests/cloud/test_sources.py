@@ -74,10 +74,10 @@ def test_other_kinds(write: Callable[[Path], Path], bucket: Bucket, convert: Con
     assert parquet_table(assert_same_as_local(bucket, "plate", convert, tmp_path / "copy")).num_rows
 
 
-def test_real_files(shared_data: Path, s3: Bucket, convert: Convert, tmp_path: Path) -> None:
-    for name in ("ExampleHuman",):
-        s3.upload_tree(shared_data / name, name)
-        assert_same_as_local(s3, name, convert, tmp_path / "copy")
+@pytest.mark.parametrize("name", ["ExampleHuman", "data_a", "cell_health", "in_carta", "deepprofiler"])
+def test_real_files(name: str, shared_data: Path, bucket: Bucket, convert: Convert, tmp_path: Path) -> None:
+    bucket.upload_tree(shared_data / name, name)
+    assert parquet_table(assert_same_as_local(bucket, name, convert, tmp_path / "copy", "files")).num_rows
 
 
 def test_large_objects_come_piece_by_piece(s3: Bucket, convert: Convert, tmp_path: Path) -> None:
