@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from cloud_servers import Bucket, Server
@@ -78,6 +79,16 @@ def first_time() -> Where:
     return is_new
 
 
+def about(key: str) -> Where:
+    """Choose the requests for an object, by whatever client; with no key, those for a list."""
+
+    def is_about(request: Request) -> bool:
+        target = unquote(request.target)
+        return target.partition("?")[0].endswith(key) if key else "prefix=" in target
+
+    return is_about
+
+
 @pytest.mark.parametrize("name", PASSING)
 def test_every_request_fails_once(
     name: str, stored: Bucket, plate: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch
@@ -104,8 +115,9 @@ def test_an_answer_that_never_comes(
 def test_what_is_tried_again_is_said(
     stored: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with failing(stored.server, {1: Refused(Kind.SLOW_DOWN)}, monkeypatch):
+    with failing(stored.server, {about(""): Refused(Kind.SLOW_DOWN)}, monkeypatch) as proxy:
         assert discover.main([f"{stored.url}/plate", "-o", str(tmp_path / "m.arrow"), "-v"]) == 0
+    assert any(request.fault for request in proxy.requests), proxy.requests
     assert re.search(r"trying again in [\d.]+ s \(1 of 4\)", capsys.readouterr().err)
 
 
@@ -127,16 +139,16 @@ def test_what_lasts_ends_the_run_in_one_line_at_whichever_request(
     stored: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("discover", f"{stored.url}/plate", "-o", tmp_path / "good.arrow")
-    kinds = itertools.cycle(LASTING)
-    for number, kind in zip(range(1, 1 + 4 * PLATE.folders), kinds, strict=False):
-        with failing(stored.server, {number: Refused(kind, times=ALWAYS)}, monkeypatch):
+    for key, kind in zip(("", *stored.keys()), itertools.cycle(LASTING), strict=False):
+        with failing(stored.server, {about(key): Refused(kind, times=ALWAYS)}, monkeypatch):
             discovered = discover.main([f"{stored.url}/plate", "-o", str(tmp_path / "m.arrow"), "-q"])
             extracted = extract.main([str(tmp_path / "good.arrow"), "-o", str(tmp_path / "bundle"), "-q"])
         said = capsys.readouterr().err.splitlines()
-        assert (discovered, len(said)) == (1, 1 + extracted), (number, said)
+        assert (discovered, extracted) == (1, 1 if key else 0), (key, kind, said)
+        assert len(said) == discovered + extracted
         assert all(LASTING[kind] in line and stored.url in line for line in said)
         assert sorted(path.name for path in tmp_path.iterdir() if path.name != "bundle") == ["good.arrow", "home"]
-        assert extracted or (tmp_path / "bundle" / "manifest.arrow").exists()
+        assert (tmp_path / "bundle").exists() == (not extracted)
         shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
 
 
