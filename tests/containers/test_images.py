@@ -146,7 +146,8 @@ def test_images_share_their_layers() -> None:
     shared = set(layers[0]).intersection(*layers)
     # The base, ps where the base lacks it, and Python's packages that all have.
     assert len(shared) >= 2
-    assert all(len(set(own) - shared) <= 5 for own in layers)
+    # The flow's alone has six: what extracting, joining, Prefect, Dask and cloud storage take, and the tools.
+    assert all(len(set(own) - shared) <= 5 + (tool == "flow") for own, tool in zip(layers, TOOLS, strict=True))
 
 
 @pytest.mark.parametrize("tool", TOOLS)
