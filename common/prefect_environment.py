@@ -8,9 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -19,7 +17,7 @@ from pathlib import Path
 
 from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.reporting import LOGGER, logger
-from pycytominer_transform.common.temporary_names import remove_at_end
+from pycytominer_transform.common.scratch import scratch_for_process
 
 HOME_PREFIX = "pct-prefect-"
 
@@ -112,10 +110,7 @@ def prepare_prefect_environment(*, verbose: bool = False) -> None:
         os.environ.setdefault(name, text)
     if "PREFECT_HOME" not in os.environ and not _can_have_home():
         # Without one Prefect warns of every step; a cluster job or a container may have no home that can be written to.
-        folder = tempfile.mkdtemp(prefix=HOME_PREFIX)
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        remove_at_end(Path(folder))
-        os.environ["PREFECT_HOME"] = folder
+        os.environ["PREFECT_HOME"] = str(scratch_for_process(HOME_PREFIX))
     _reread_environment()
     end_fast()
 

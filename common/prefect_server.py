@@ -12,13 +12,11 @@ import gc
 import os
 import queue
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.ending import ends_at_once
@@ -32,6 +30,7 @@ from pycytominer_transform.common.prefect_environment import (
     require_prefect_api,
 )
 from pycytominer_transform.common.prefect_schema import create_database
+from pycytominer_transform.common.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import uvicorn
@@ -104,9 +103,7 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
     """
     with ExitStack() as stack:
         with _collector_paused():
-            # A file that a thread is just closing is no reason to fail a finished flow.
-            folder = tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True)
-            home = Path(stack.enter_context(folder))
+            home = stack.enter_context(scratch_folder(HOME_PREFIX))
             # asyncio sends at once only on sockets declared as TCP; with protocol 0 each answer takes 40 ms longer.
             listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.bind((host, 0))

@@ -10,8 +10,8 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.reporting import size as shown_size
+from pycytominer_transform.common.scratch import scratch_folder
 from pycytominer_transform.common.sqlite_files import quoted
-from pycytominer_transform.common.temporary_names import scratch_folder
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
@@ -18,6 +16,7 @@ from urllib.parse import urlsplit
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
 from pycytominer_transform.common.ending import end_others_first
 from pycytominer_transform.common.errors import StorageError, is_passing
+from pycytominer_transform.common.scratch import scratch_for_process
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -162,7 +161,7 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
         runner = QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
         runner.timeout = dask_cluster.timeout
         return runner
-    scratch = os.path.join(tempfile.gettempdir(), f"pct-dask-{secrets.token_hex(4)}")
+    scratch = str(scratch_for_process("pct-dask-"))
     dask.config.set({"temporary-directory": scratch})
     return QuickDaskTaskRunner(
         cluster_class=distributed.LocalCluster,

@@ -37,7 +37,7 @@ class _Held:
 
 def beside(path: Path, suffix: str = TEMPORARY_SUFFIX) -> Path:
     """Give a new hidden name beside a path."""
-    return path.absolute().with_name(f".{_stem(path)}.{_host()}-{secrets.token_hex(4)}{suffix}")
+    return path.absolute().with_name(f".{_stem(path)}.{host_name()}-{secrets.token_hex(4)}{suffix}")
 
 
 def _stem(path: Path) -> str:
@@ -45,7 +45,8 @@ def _stem(path: Path) -> str:
     return os.fsdecode(os.fsencode(path.name)[:100])
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Give the name that this machine's temporary names carry."""
     return re.sub("[^A-Za-z0-9_-]", "_", os.uname().nodename)[:32]
 
 
@@ -149,22 +150,14 @@ def called_at_end(call: Callable[[], None]) -> Iterator[None]:
         _Held.calls.discard(call)
 
 
-@contextmanager
-def scratch_folder(prefix: str) -> Iterator[Path]:
-    """Make a folder under ``TMPDIR`` for the length of the block, which `end_all` removes too."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
-        _Held.paths.add(Path(name))
-        try:
-            yield Path(name)
-        finally:
-            _Held.paths.discard(Path(name))
-
-
 def remove_at_end(path: Path) -> None:
     """Let `end_all` remove another file or folder too."""
     _Held.paths.add(path)
+
+
+def forget(path: Path) -> None:
+    """Undo `remove_at_end`."""
+    _Held.paths.discard(path)
 
 
 def discard(path: Path) -> None:
@@ -198,7 +191,7 @@ def remove_leftovers(path: Path) -> None:
             if match[2] == "old" and not os.path.lexists(path):
                 os.rename(name, path)
                 logger.warning("%s was about to be replaced when that was interrupted; it is put back", path)
-            elif match[1] != _host():
+            elif match[1] != host_name():
                 logger.info("%s is there from a run on %s; if that has ended, remove it", name, match[1])
             elif remove_dead(Path(name)):
                 logger.info("removed %s, which an interrupted run left behind", name)

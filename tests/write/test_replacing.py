@@ -6,10 +6,11 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common import destination, temporary_names
+from pycytominer_transform.common import destination, scratch, temporary_names
 from pycytominer_transform.common.errors import TerminatedError
 from pycytominer_transform.common.temporary_names import remove_leftovers
 from pycytominer_transform.tools import write
@@ -179,7 +180,7 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
             pass
 
     def worked_meanwhile() -> None:
-        with temporary_names.scratch_folder("pct-test-") as folder:
+        with scratch.scratch_folder("pct-test-") as folder:
             (folder / "spilt").touch()
             temporary_names.end_all()
             assert not folder.exists()
@@ -189,3 +190,22 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
         with pytest.raises(TerminatedError):
             work()
         assert entries(tmp_path) == set()
+
+
+def test_folders_that_killed_processes_left_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    host = temporary_names.host_name()
+    left = [f"pct-test-{host}-0123abcd", f".pct-test-{host}-0123abcd.{host}-4567cdef.pct-tmp"]
+    others = [f"pct-test-{host}2-0123abcd", f"pct-other-{host}-0123abcd", "pct-test-abcdefgh"]
+    for name in (*left, *others):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "spilt").touch()
+    used = tmp_path / f"pct-test-{host}-ffffffff"
+    used.mkdir()
+    lock = os.open(used, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with scratch.scratch_folder("pct-test-") as folder:
+        assert entries(tmp_path) == {*others, used.name, folder.name}
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert entries(tmp_path) == {*others, used.name}
+    os.close(lock)
