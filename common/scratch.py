@@ -26,10 +26,18 @@ from pycytominer_transform.common.temporary_names import (
     try_lock,
 )
 
+_PREFIX = "pct-[a-z]+-"
+
 
 @contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
-    """Make a folder under ``TMPDIR`` for the length of the block, which `temporary_names.end_all` removes too."""
+    """Make a folder under ``TMPDIR`` for the length of the block, which `temporary_names.end_all` removes too.
+
+    Parameters
+    ----------
+    prefix : str
+        What it is for, ``pct-join-``.
+    """
     folder, descriptor = _made(prefix)
     try:
         yield folder
@@ -47,7 +55,7 @@ def scratch_for_process(prefix: str) -> Path:
 
 
 def _made(prefix: str) -> tuple[Path, int]:
-    _remove_dead_of(tempfile.gettempdir(), prefix)
+    remove_dead_scratch(tempfile.gettempdir())
     while True:
         folder = Path(tempfile.gettempdir(), f"{prefix}{host_name()}-{secrets.token_hex(4)}")
         remove_at_end(folder)
@@ -65,11 +73,11 @@ def _made(prefix: str) -> tuple[Path, int]:
 
 
 @functools.cache
-def _remove_dead_of(place: str, prefix: str) -> None:
+def remove_dead_scratch(place: str) -> None:
     """Remove what processes of this user that were killed on this machine left, once in a process."""
     token = f"{re.escape(host_name())}-[0-9a-f]{{8}}"
-    # Or one that was being removed.
-    pattern = re.compile(rf"\.?{re.escape(prefix)}{token}(\.{token}{re.escape(TEMPORARY_SUFFIX)})?")
+    # Or what was being removed.
+    pattern = re.compile(rf"\.?{_PREFIX}{token}(\.{token}{re.escape(TEMPORARY_SUFFIX)})?")
     with suppress(OSError):
         for entry in os.scandir(place):
             if pattern.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_uid == os.getuid():

@@ -196,7 +196,8 @@ def test_folders_that_killed_processes_left_are_removed(tmp_path: Path, monkeypa
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     host = temporary_names.host_name()
     left = [f"pct-test-{host}-0123abcd", f".pct-test-{host}-0123abcd.{host}-4567cdef.pct-tmp"]
-    others = [f"pct-test-{host}2-0123abcd", f"pct-other-{host}-0123abcd", "pct-test-abcdefgh"]
+    left.append(f"pct-other-{host}-0123abcd")
+    others = [f"pct-test-{host}2-0123abcd", f"else-{host}-0123abcd", "pct-test-abcdefgh"]
     for name in (*left, *others):
         (tmp_path / name).mkdir()
         (tmp_path / name / "spilt").touch()
