@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
+from pycytominer_transform.common.dask_local import start_workers
 from pycytominer_transform.common.ending import end_others_first
 from pycytominer_transform.common.errors import StorageError, is_passing
 from pycytominer_transform.common.scratch import scratch_for_process
@@ -151,7 +152,6 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
     quieten_dask()
     end_others_first()
     import dask
-    import distributed
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
     if dask_scheduler is not None:
@@ -161,15 +161,18 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
         runner = QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
         runner.timeout = dask_cluster.timeout
         return runner
+    start: Any = start_workers
     scratch = str(scratch_for_process("pct-dask-"))
     dask.config.set({"temporary-directory": scratch})
     return QuickDaskTaskRunner(
-        cluster_class=distributed.LocalCluster,
+        cluster_class=start,
         cluster_kwargs={
             "n_workers": workers,
             "threads_per_worker": 1,
             "processes": True,
             "dashboard_address": None,
+            # Its server listens all the same, by default always at 8787: a second flow on the machine gets a warning.
+            "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
             "host": "127.0.0.1",
             "local_directory": scratch,
             # Dask would kill a worker for the tables that Arrow and DuckDB hold within limits of their own.
