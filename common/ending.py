@@ -7,17 +7,19 @@ for.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from pycytominer_transform.common.errors import TerminatedError
-from pycytominer_transform.common.temporary_names import end_all
+from pycytominer_transform.common.temporary_names import discard, end_all
 
 _INTERRUPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: TerminatedError, signal.SIGINT: KeyboardInterrupt}
 
@@ -26,6 +28,8 @@ class _Process:
     is_ours = False
     has_others = False
     interruption: BaseException | None = None
+    last: dict[Path, ExitStack] = {}  # noqa: RUF012
+    code = 0
 
 
 def take_process() -> None:
@@ -89,13 +93,55 @@ def interruption_in(error: BaseException | None) -> BaseException | None:
     return None
 
 
+def removed_last(path: Path, held: ExitStack) -> None:
+    """Remove a folder when nothing else is left to do: now, or at the very end of a process that is a tool's own.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    held : ExitStack
+        What is closed after that, such as its lock.
+    """
+    if _Process.is_ours:
+        _Process.last[path] = held
+        return
+    with held:
+        discard(path)
+
+
+def end_after_all_others() -> None:
+    """Have what is removed last removed after whatever else is done when Python ends; to be called before anything."""
+    atexit.register(_end)
+
+
+def ends_with(code: int) -> None:
+    """Say what the process's exit code will be."""
+    _Process.code = code
+
+
+def _end() -> None:
+    if _Process.last:
+        _flush()
+        for path in _Process.last:
+            discard(path)
+        # From here on nothing is left that tells what was done but the exit code.
+        os._exit(_Process.code)
+
+
 def leave(code: int) -> NoReturn:
     """End the process with an exit code, and with it all threads; nothing half-done stays."""
     end_all()
+    for path in _Process.last:
+        discard(path)
     # Only a process that has used it has anything in it.
     if (cache := sys.modules.get("pycytominer_transform.common.cloud_cache")) is not None:
         cache.release_cache()
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(code)

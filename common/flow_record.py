@@ -44,6 +44,11 @@ class FlowRecord:
         self.tally.taken_up += 1
         self._add(counts)
 
+    def all_taken_up(self, parts: int, counts: dict[str, Any]) -> None:
+        """Take note of an output that an earlier run finished."""
+        self.tally.parts = self.tally.taken_up = parts
+        self._add(counts)
+
     def done(self, part: int, counts: dict[str, Any], *, read: int, extract: float, join: float) -> None:
         """Take note of a part that this run finished: bytes read, seconds for its two stages."""
         self.tally.done += 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
 from pycytominer_transform.common.destination import LocalFolder, temporary_folder
+from pycytominer_transform.common.ending import removed_last
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
@@ -25,6 +26,7 @@ from pycytominer_transform.common.temporary_names import (
     remove_dead,
     remove_leftovers,
 )
+from pycytominer_transform.common.written import is_noted
 
 _PROFILES = "profiles"
 _FOLDERS = ("manifests", "bundles", _PROFILES)
@@ -56,6 +58,11 @@ class WorkDir:
         wanted = {part_name(part) for part in parts}
         for name in sorted(set(os.listdir(self.path / _PROFILES)) - wanted):
             discard(self.path / _PROFILES / name)
+
+    def empty(self) -> None:
+        """Remove the parts, and all that leads to them."""
+        for name in _FOLDERS:
+            discard(self.path / name)
 
     def report_outdated(self) -> None:
         """Say how many parts are made again because what they are made from or how has changed."""
@@ -166,18 +173,31 @@ def open_work_dir(path: str, *, output: Path, keep: bool) -> Iterator[WorkDir]:
         with _own_folder(output, keep=keep) as folder:
             yield WorkDir(folder)
         return
-    # A folder of our own inside: the user's may hold anything, a manifest.arrow or profiles/ among it.
-    work = WorkDir(Path(os.path.abspath(path)) / f"{output.name}{_SUFFIX}")
+    work = WorkDir(_path_in(path, output.name))
     remove_leftovers(work.path)
-    with locked_folder(work.path):
+    with ExitStack() as stack:
+        stack.enter_context(locked_folder(work.path))
         work.remove_interrupted()
         try:
             yield work
         except BaseException:
             work.remove_interrupted()
             raise
-        if not keep:
-            discard(work.path)
+        if keep:
+            return
+        # Who is killed now has an output, but has not said so: the note in the work dir goes last of all.
+        work.empty()
+        removed_last(work.path, stack.pop_all())
+
+
+def leads_to_output(path: str, output: Place) -> bool:
+    """Say whether the user's work dir is one that a run has left when it wrote that output."""
+    return bool(path) and is_noted(_path_in(path, output.name))
+
+
+def _path_in(path: str, name: str) -> Path:
+    # A folder of our own inside: the user's may hold anything, a manifest.arrow or profiles/ among it.
+    return Path(os.path.abspath(path)) / f"{name}{_SUFFIX}"
 
 
 @contextmanager

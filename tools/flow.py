@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.cloud_uri import is_cloud
 from pycytominer_transform.common.discover_options import DiscoverOptions
+from pycytominer_transform.common.ending import end_after_all_others, ends_with
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
     from pycytominer_transform.common.flow_record import FlowRecord
     from pycytominer_transform.common.flow_tally import FlowTally
-    from pycytominer_transform.common.manifest import Manifest
+    from pycytominer_transform.common.manifest import Manifest, Step
     from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.work_dir import WorkDir
+    from pycytominer_transform.common.written import Writing, Written
 
 TOOL = "pct-flow"
 _BESIDE_PARTS = 300_000_000
@@ -108,14 +110,16 @@ def convert(
     from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
     from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
     from pycytominer_transform.common.progress_bars import only_these_bars
-    from pycytominer_transform.common.work_dir import open_work_dir, work_stem
+    from pycytominer_transform.common.work_dir import leads_to_output, open_work_dir, work_stem
 
     options = _resolved(options or FlowOptions(), source)
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     place = place_of(output, options.storage)
     check_work_place(options, place)
-    check_destination(place, overwrite=overwrite, is_folder=not writing.is_one_file(place))
+    # What a killed run may have written is looked at when the source has been.
+    may_be_written = leads_to_output(options.work_dir, place)
+    check_destination(place, overwrite=overwrite or may_be_written, is_folder=not writing.is_one_file(place))
     verbose = logger.isEnabledFor(10)
     host = options.dask_cluster.host() if options.dask_cluster else LOOPBACK
     with (
@@ -180,9 +184,12 @@ class _Stages:
             discovered = self._discover()
             manifest = read_manifest(str(self.work.manifest))
             refuse_among_sources(self.output, manifest)
-            self.work.prepare(manifest.parts)
-            self._work_on(manifest)
-            written = self._write(manifest)
+            if (before := self._written_before(manifest)) is not None:
+                written = self._take_up(manifest, before)
+            else:
+                self.work.prepare(manifest.parts)
+                self._work_on(manifest)
+                written = self._write(manifest)
         self.record.end()
         platemap = self.options.join.platemap
         joined = joining.JoinSummary(len(manifest.parts), self.record.counts, platemap.labels if platemap else ())
@@ -250,24 +257,56 @@ class _Stages:
         if not self.options.keep_work:
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
 
-    def _is_finished(self, manifest: Manifest, part: int) -> bool:
-        """Say whether an earlier run made this part, and add its counts if so."""
+    def _steps(self, manifest: Manifest) -> list[Step]:
+        """Give the steps that make a part, without their counts."""
         from pycytominer_transform.common.provenance import new_step
 
-        wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
-        steps = [
+        return [
             *manifest.provenance,
             new_step(extracting.TOOL, extracting.result_options(self.options.extract), {}),
             new_step(joining.TOOL, joining.result_options(self.options.join), {}),
         ]
-        counts = self.work.finished_counts(part, wanted, steps)
+
+    def _is_finished(self, manifest: Manifest, part: int) -> bool:
+        """Say whether an earlier run made this part, and add its counts if so."""
+        wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
+        counts = self.work.finished_counts(part, wanted, self._steps(manifest))
         if counts is not None:
             self.record.taken_up(counts)
         return counts is not None
 
+    def _writing(self, manifest: Manifest) -> Writing:
+        """Describe what is written once all parts are made."""
+        from pycytominer_transform.common.provenance import new_step
+        from pycytominer_transform.common.written import Writing
+
+        last = new_step(writing.TOOL, writing.result_options(self.options.write), {})
+        return Writing.of(self.work.manifest, [*self._steps(manifest), last], self.record.counts)
+
+    def _written_before(self, manifest: Manifest) -> Written | None:
+        """Give what a run wrote that was killed before its end."""
+        from pycytominer_transform.common.written import forget_writing, is_noted, written_before
+
+        if not self.overwrite and is_noted(self.work.path):
+            is_folder = not writing.is_one_file(self.output)
+            found = written_before(self.work.path, self.output, self._writing(manifest), is_folder=is_folder)
+            if found is not None:
+                return found
+        forget_writing(self.work.path)
+        return None
+
+    def _take_up(self, manifest: Manifest, before: Written) -> writing.WriteSummary:
+        """Take note of an output that an earlier run finished."""
+        logger.info("%s was finished by a run that was interrupted at its end", self.output)
+        self.record.all_taken_up(len(manifest.parts), before.counts)
+        return writing.WriteSummary(before.files, before.rows, before.columns, before.bytes)
+
     def _write(self, manifest: Manifest) -> writing.WriteSummary:
         from pycytominer_transform.common.part_runs import attempt_name, result_of
+        from pycytominer_transform.common.written import note_writing
 
+        if not self.overwrite:
+            note_writing(self.work.path, self._writing(manifest))
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
         with self.record.tally.timed("write"):
             written = result_of(
@@ -369,7 +408,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(summary, args.output)
         return 0
 
-    return commandline.run(build_parser(), argv, body, without=("pandas",))
+    if argv is None:
+        end_after_all_others()
+    code = commandline.run(build_parser(), argv, body, without=("pandas",))
+    ends_with(code)
+    return code
 
 
 if __name__ == "__main__":

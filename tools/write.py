@@ -99,14 +99,14 @@ def write(
         if output == STANDARD:
             sink = stack.enter_context(open_standard_output("Parquet"))
             reader = open_profiles(profiles, stack, storage)
-            return _summary(reader, write_file(reader, sink, _settings(options)), [])
+            return _summary(reader, write_file(reader, sink, result_options(options)), [])
         reader = open_profiles(profiles, stack, storage)
         if one_file:
             with complete_file(place, overwrite=overwrite) as file:
-                rows = write_file(reader, file, _settings(options))
+                rows = write_file(reader, file, result_options(options))
         else:
             with complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder:
-                rows = write_folder(reader, folder, _settings(options))
+                rows = write_folder(reader, folder, result_options(options))
         return _summary(reader, rows, sizes(place))
 
 
@@ -118,7 +118,8 @@ def is_one_file(output: Place) -> bool:
     return output.name.lower().endswith(PARQUET_SUFFIXES) and not output.is_dir()
 
 
-def _settings(options: WriteOptions) -> dict[str, object]:
+def result_options(options: WriteOptions) -> dict[str, object]:
+    """Give the options that decide what comes out."""
     return {"compression": options.compression, "row_group_rows": options.row_group_rows}
 
 
