@@ -84,7 +84,7 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
                 os.replace(temporary, path)
             else:
                 _rename_to_new(temporary, path)
-        _sync(path.absolute().parent)
+        sync(path.absolute().parent)
 
 
 @contextmanager
@@ -114,11 +114,11 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], boo
         yield LocalFolder(temporary)
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
+                sync(Path(folder, name))
+            sync(Path(folder))
         with committing():
             old = _replace_folder(path, temporary, overwrite=overwrite)
-        _sync(path.absolute().parent)
+        sync(path.absolute().parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -196,7 +196,17 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
         os.unlink(temporary)
 
 
-def _sync(path: Path) -> None:
+def make_lasting_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that a power cut leaves them there."""
+    if path.is_dir():
+        return
+    make_lasting_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's list of names, put on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         _sync_open(descriptor)

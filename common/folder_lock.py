@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pycytominer_transform.common.destination import make_lasting_folder
 from pycytominer_transform.common.errors import WorkDirInUseError, describe_os_error
 from pycytominer_transform.common.temporary_names import is_still, try_lock
 
@@ -41,7 +42,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def _locked(folder: Path) -> int:
     path = folder / LOCK_FILE
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_lasting_folder(folder)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:

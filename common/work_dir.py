@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
-from pycytominer_transform.common.destination import LocalFolder, temporary_folder
+from pycytominer_transform.common.destination import LocalFolder, sync, temporary_folder
 from pycytominer_transform.common.ending import removed_last
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
@@ -55,6 +55,7 @@ class WorkDir:
         """Make the folders for the parts, and remove those that an earlier run cut otherwise."""
         for name in _FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
+        sync(self.path)
         wanted = {part_name(part) for part in parts}
         for name in sorted(set(os.listdir(self.path / _PROFILES)) - wanted):
             discard(self.path / _PROFILES / name)
