@@ -19,7 +19,7 @@ FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $
 FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint format readme bench fuzz images test-containers lock clean
+.PHONY: help setup convert test lint format readme bench fuzz torture images test-containers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes an
 
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+torture: $(VENV)/.installed-test  ## kill pct-flow at 200 random moments and start it again; ARGS='--kills 50 --seed S'
+	$(BIN)/python tests/torture.py $(ARGS)
 
 images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFECT=with, CLOUD=with
 	@PYTHON=$(BIN)/python containers/build.sh

@@ -1,0 +1,72 @@
+"""Some of `make torture`, with a seed that is printed; and that nothing gets its name before it is on the disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torture
+from durability import Durability
+from plates import Plate, write_csv
+from pycytominer_transform.tools import flow
+
+KILLS = 15
+PLATE = Plate(folders=3, cells=12, features=6)
+
+
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_jobs_survive_being_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = os.environ.get("PCT_TORTURE_SEED") or str(time.time_ns())
+    code = torture.main(["--kills", str(KILLS), "--seed", seed, "--folder", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert code == 0, told
+    assert f"{KILLS} kills in " in told
+    with capsys.disabled():
+        print(f"\n{told}")
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("name", ["made.parquet", "made"])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_gets_its_name_is_on_the_disk(
+    name: str, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at any moment finds whole what has a final name: it was synced before, and its folder after."""
+    plate = write_csv(PLATE, tmp_path / "plate")
+    words = [str(plate), "-o", str(tmp_path / name), "--work-dir", str(tmp_path / "work"), "--part-size", "1"]
+    words += ["--runner", "sequential", "--keep-work", "--overwrite"]
+    if again:
+        assert flow.main(words) == 0
+        words += ["--cast", "Cells_.*=float32"]
+    with Durability(tmp_path, monkeypatch) as durability:
+        assert flow.main(words) == 0
+    named = {path.name for path in durability.named}
+    assert {name, "manifest.arrow", "part-000001", "part-000003"} <= named
+    assert durability.complaints() == []
+
+
+@pytest.mark.parametrize("lost", ["file", "folder", "parent"])
+def test_what_is_not_synced_is_noticed(lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sync(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+    with Durability(tmp_path, monkeypatch) as durability:
+        half = tmp_path / ".made.pct-tmp"
+        half.mkdir()
+        (half / "data").write_text("data")
+        steps: dict[str, Any] = {"file": half / "data", "folder": half}
+        for step, path in steps.items():
+            if step != lost:
+                sync(path)
+        os.rename(half, tmp_path / "made")
+        if lost != "parent":
+            sync(tmp_path)
+    complaints = durability.complaints()
+    assert len(complaints) == 1
+    assert str(half if lost != "parent" else tmp_path) in complaints[0]
