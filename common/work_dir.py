@@ -185,6 +185,8 @@ def open_work_dir(path: str, *, output: Path, keep: bool) -> Iterator[WorkDir]:
             work.remove_interrupted()
             raise
         if keep:
+            # A Dask worker that was lost may have left something, though its parts are made.
+            work.remove_interrupted()
             return
         # Who is killed now has an output, but has not said so: the note in the work dir goes last of all.
         work.empty()
@@ -209,9 +211,11 @@ def _own_folder(output: Path, *, keep: bool) -> Iterator[Path]:
             yield folder
         except FailedPartsError:
             # Some parts may have taken hours; the next run finds them by --work-dir.
+            WorkDir(folder).remove_interrupted()
             _keep_parts(folder, lasting)
             raise
         if keep:
+            WorkDir(folder).remove_interrupted()
             _keep_parts(folder, lasting)
             logger.info("the work is kept in %s", lasting)
 
