@@ -2,10 +2,13 @@
 
     python tests/torture.py --kills 200 [--seed S]
     python tests/torture.py --seed S --job N
+    python tests/torture.py --together
 
 Every job is a small plate of a dozen parts, in a folder of its own, killed one to three times and then left alone. What
 is killed when is drawn from the seed; where in its work that finds the job is up to the machine. The folder of a job on
-which something does not hold is kept.
+which something does not hold is kept. Ctrl-C lets the jobs at work end, and sums up.
+
+With `--together`: 20 flows and 200 single tools at once that share a home; 20 flows that share a Prefect server too.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from plates import Plate, write_csv
 from torture_checks import Reference
 from torture_job import Job, Place, Torture, WrongError
 from torture_plan import PARTS, Plan, draw
+from torture_together import Together, prefect_server
 
 __all__ = ["Campaign", "main"]
 
@@ -79,13 +83,18 @@ class Campaign:
         """Run jobs until that number of kills is reached."""
         with ThreadPoolExecutor(self.at_once) as pool:
             planned: dict[Future[Torture], Plan] = {}
-            plans = self._plans(kills, planned)
+            plans: Iterator[Plan | None] = self._plans(kills, planned)
             while True:
                 while len(planned) < self.at_once and (plan := next(plans, None)):
                     planned[pool.submit(self.run_job, plan)] = plan
                 if not planned:
                     return
-                for ended in wait(planned, return_when=FIRST_COMPLETED).done:
+                try:
+                    done = wait(planned, return_when=FIRST_COMPLETED).done
+                except KeyboardInterrupt:
+                    plans = iter(())
+                    continue
+                for ended in done:
                     del planned[ended]
                     self._add(ended.result())
 
@@ -141,12 +150,28 @@ class Campaign:
         return [*told, f"{len(self.failures)} failures"]
 
 
+def all_together(folder: Path) -> list[str]:
+    """Run many at once; gives what was wrong."""
+    source = write_csv(PLATE, folder / "plate")
+    with prefect_server(folder / "server") as url:
+        complaints = []
+        for named, flows, tools in (("", 20, 200), (url, 20, 20)):
+            together = Together(folder / ("tracked" if named else "private"), source, named)
+            together.run(flows, tools)
+            where = "one Prefect server" if named else "private servers"
+            told = "; ".join(together.complaints) or "none failed, none waited for a lock"
+            print(f"{flows} flows and {tools} tools at once, {where}: {together.seconds:.0f} s, {told}", flush=True)
+            complaints += together.complaints
+    return complaints
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(prog="torture.py", description="Kill pct-flow at random moments.")
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="how many in all (%(default)s)")
     parser.add_argument("--seed", default=str(time.time_ns()), help="the same jobs and kills for the same seed")
     parser.add_argument("--job", type=int, metavar="N", help="run one job of a seed again, and keep its folder")
+    parser.add_argument("--together", action="store_true", help="many at once instead, none of them killed")
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="jobs at the same time (%(default)s)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where jobs run (default: a temporary folder)")
     return parser
@@ -158,6 +183,11 @@ def main(argv: list[str] | None = None) -> int:
     if words.folder:
         words.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="pct-torture-", dir=words.folder))
+    if words.together:
+        wrong = all_together(folder)
+        if not wrong:
+            shutil.rmtree(folder)
+        return 1 if wrong else 0
     print(f"seed {words.seed}, in {folder}", flush=True)
     campaign = Campaign(words.seed, folder, words.at_once)
     campaign.prepare()
