@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.ending import ends_at_once
+from pycytominer_transform.common.errors import PctError, describe_os_error
 from pycytominer_transform.common.prefect_environment import (
     DATABASE_NAME,
     HOME_PREFIX,
@@ -40,6 +41,8 @@ LOOPBACK = "127.0.0.1"
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
+_ROOM_BYTES = 1 << 20
+"""What the database grows by within a moment, at most."""
 
 
 @contextmanager
@@ -98,6 +101,8 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
 
     Raises
     ------
+    StorageError
+        There is no room for its database under ``TMPDIR``, from the beginning or while the block runs.
     RuntimeError
         The server did not start.
 
@@ -107,6 +112,7 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
             # A file that a thread is just closing is no reason to fail a finished flow.
             folder = tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True)
             home = Path(stack.enter_context(folder))
+            stack.enter_context(_room_in(home))
             # asyncio sends at once only on sockets declared as TCP; with protocol 0 each answer takes 40 ms longer.
             listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.bind((host, 0))
@@ -116,6 +122,23 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
             end_fast()
             stack.enter_context(_serving(listener))
         yield url
+
+
+@contextmanager
+def _room_in(home: Path) -> Iterator[None]:
+    """Say what is behind a fault of the server, or of those that ask it, where it cannot write to its database."""
+    try:
+        yield
+    except PctError:
+        raise
+    except Exception as error:
+        # The server's own words come as "Internal Server Error".
+        try:
+            (home / "room").write_bytes(bytes(_ROOM_BYTES))
+        except OSError as refused:
+            doing = f"write the database of the private Prefect server in {home.parent} (TMPDIR)"
+            raise describe_os_error(refused, doing) from error
+        raise
 
 
 @contextmanager

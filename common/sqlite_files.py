@@ -141,7 +141,10 @@ def from_result_code(code: int, shown: str, said: str) -> DataError | StorageErr
             return DataError(f"{shown}: is damaged or cut off ({said})")
         case 26:
             return DataError(f"{shown}: is not an SQLite file")
-        case 3 | 8 | 10 | 13 | 14 | 23:
+        case 13:
+            # The file itself is only read.
+            return StorageError(f"cannot read {shown}: no space left for SQLite's temporary files; set TMPDIR")
+        case 3 | 8 | 10 | 14 | 23:
             return StorageError(f"cannot read {shown}: {said}")
         case _:
             return DataError(f"{shown}: SQLite says: {said}")
