@@ -134,7 +134,15 @@ def _replace_folder(path: Path, temporary: Path, *, overwrite: bool) -> Path | N
         return temporary
     # For a moment there is neither; who is killed then finds the old one put back by the next run.
     old = beside(path, REPLACED_SUFFIX)
-    os.rename(path, old)
+    try:
+        os.rename(path, old)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # So says an overlay of a folder that came with an image.
+        raise StorageError(
+            f"cannot replace {path}: its name belongs to another file system; remove it first"
+        ) from error
     os.rename(temporary, path)
     return old
 
