@@ -74,7 +74,7 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     check_destination(path, overwrite=overwrite)
     if path.exists() and not path.is_file():
         raise StorageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'no regular file'}")
-    with _storage_errors(path), temporary_beside(path, is_folder=False) as temporary:
+    with storage_errors(path), temporary_beside(path, is_folder=False) as temporary:
         with temporary.open("wb") as file:
             yield file
             file.flush()
@@ -110,7 +110,7 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], boo
     check_destination(path, overwrite=overwrite)
     if os.path.lexists(path) and not _is_replaceable(path, is_ours):
         raise DestinationExistsError(f"{path} holds other things than this tool writes; it will not be overwritten")
-    with _storage_errors(path), temporary_beside(path, is_folder=True) as temporary:
+    with storage_errors(path), temporary_beside(path, is_folder=True) as temporary:
         yield LocalFolder(temporary)
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
@@ -134,7 +134,15 @@ def _replace_folder(path: Path, temporary: Path, *, overwrite: bool) -> Path | N
         return temporary
     # For a moment there is neither; who is killed then finds the old one put back by the next run.
     old = beside(path, REPLACED_SUFFIX)
-    os.rename(path, old)
+    try:
+        os.rename(path, old)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # So says an overlay of a folder that came with an image.
+        raise StorageError(
+            f"cannot replace {path}: its name belongs to another file system; remove it first"
+        ) from error
     os.rename(temporary, path)
     return old
 
@@ -171,7 +179,7 @@ def refuse_among_sources(path: Path, sources: Iterable[Path]) -> None:
 @contextmanager
 def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
     """Give a folder beside a destination for what leads to it; removed at the end unless all went well and `keep`."""
-    with _storage_errors(path), temporary_beside(path, is_folder=True) as folder:
+    with storage_errors(path), temporary_beside(path, is_folder=True) as folder:
         yield folder
         if not keep:
             discard(folder)
@@ -224,7 +232,8 @@ def _sync_open(descriptor: int) -> None:
 
 
 @contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
+    """Give what the operating system says while a path is written the form of our errors."""
     try:
         yield
     except (StorageError, DestinationExistsError, BrokenPipeError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from pycytominer_transform.common.early_end import leave_early
 from pycytominer_transform.common.errors import TerminatedError
 from pycytominer_transform.common.temporary_names import discard, end_all
 
@@ -68,7 +69,7 @@ def interruptions_raise() -> Iterator[None]:
 
 def _is_heeded(number: int) -> bool:
     # A shell that starts a job in the background has it ignore Ctrl-C.
-    return number != signal.SIGINT or signal.getsignal(number) is signal.default_int_handler
+    return number != signal.SIGINT or signal.getsignal(number) in (signal.default_int_handler, leave_early)
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

@@ -17,9 +17,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.ending import ends_at_once
+from pycytominer_transform.common.errors import PctError, describe_os_error
 from pycytominer_transform.common.prefect_environment import (
     DATABASE_NAME,
     HOME_PREFIX,
@@ -39,6 +41,8 @@ LOOPBACK = "127.0.0.1"
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
+_ROOM_BYTES = 1 << 20
+"""What the database grows by within a moment, at most."""
 
 
 @contextmanager
@@ -97,6 +101,8 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
 
     Raises
     ------
+    StorageError
+        There is no room for its database under ``TMPDIR``, from the beginning or while the block runs.
     RuntimeError
         The server did not start.
 
@@ -104,6 +110,7 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
     with ExitStack() as stack:
         with _collector_paused():
             home = stack.enter_context(scratch_folder(HOME_PREFIX))
+            stack.enter_context(_room_in(home))
             # asyncio sends at once only on sockets declared as TCP; with protocol 0 each answer takes 40 ms longer.
             listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.bind((host, 0))
@@ -113,6 +120,23 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
             end_fast()
             stack.enter_context(_serving(listener))
         yield url
+
+
+@contextmanager
+def _room_in(home: Path) -> Iterator[None]:
+    """Say what is behind a fault of the server, or of those that ask it, where it cannot write to its database."""
+    try:
+        yield
+    except PctError:
+        raise
+    except Exception as error:
+        # The server's own words come as "Internal Server Error".
+        try:
+            (home / "room").write_bytes(bytes(_ROOM_BYTES))
+        except OSError as refused:
+            doing = f"write the database of the private Prefect server in {home.parent} (TMPDIR)"
+            raise describe_os_error(refused, doing) from error
+        raise
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.reporting import size as shown_size
@@ -31,6 +31,11 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
         Threads to use.
     memory : int
         Bytes of memory to use; beyond that DuckDB goes to a temporary folder under ``TMPDIR``.
+
+    Raises
+    ------
+    StorageError
+        What the block asks for fits neither into memory nor there.
     """
     import duckdb
 
@@ -52,6 +57,11 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             yield connection
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise StorageError(
+                f"cannot join: it takes more than {shown_size(memory)} of memory (--memory), and more than there is "
+                f"room for in {spill.parent} (TMPDIR); make the parts smaller with pct-discover --part-size"
+            ) from error
         finally:
             connection.close()
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from pycytominer_transform.common.errors import DataError, StorageError, describe_os_error
+from pycytominer_transform.common.errors import DataError, PassingStorageError, StorageError, describe_os_error
 from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.tree import Folder, checked_name
 
 SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
 MAGIC = b"SQLite format 3\0"
-_BUSY_SECONDS = 5.0
+BUSY_SECONDS = 5.0
+"""How long a writer's lock is waited for, each time that a file is asked for something."""
 _MOST_BYTES = 1 << 24
 """Of one value, or of one row."""
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
@@ -78,12 +79,14 @@ def connect(path: Path, shown: str) -> Iterator[sqlite3.Connection]:
     ------
     DataError
         It is empty, cut off, damaged or not SQLite.
+    PassingStorageError
+        It is locked by a writer, and was for `BUSY_SECONDS`.
     StorageError
-        It is locked by a writer, or cannot be read.
+        It cannot be read.
     """
     check_file(path, shown)
     with sqlite_errors(shown):
-        connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=_BUSY_SECONDS)
+        connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS)
         # A view may make up values of any size.
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         # A text of other bytes is looked at like any other, and refused where it would come into the output.
@@ -136,12 +139,18 @@ def from_result_code(code: int, shown: str, said: str) -> DataError | StorageErr
     """
     match code & 0xFF:
         case 5 | 6:
-            return StorageError(f"{shown}: is locked by a program that writes to it; try again when that is done")
+            return PassingStorageError(
+                f"{shown}: is locked by a program that writes to it, for more than {BUSY_SECONDS:g} s; try again when "
+                "that is done"
+            )
         case 11:
             return DataError(f"{shown}: is damaged or cut off ({said})")
         case 26:
             return DataError(f"{shown}: is not an SQLite file")
-        case 3 | 8 | 10 | 13 | 14 | 23:
+        case 13:
+            # The file itself is only read.
+            return StorageError(f"cannot read {shown}: no space left for SQLite's temporary files; set TMPDIR")
+        case 3 | 8 | 10 | 14 | 23:
             return StorageError(f"cannot read {shown}: {said}")
         case _:
             return DataError(f"{shown}: SQLite says: {said}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycytominer_transform.common import sqlite_files
 from pycytominer_transform.common.arrays import empty_table
 from pycytominer_transform.common.column_types import is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.conversion import BadValues, arrow_type, csv_null_words, stored_number_of
@@ -323,8 +324,10 @@ def _fetch(path: Path, shown: str, query: str, rows: int) -> pa.Table:
     try:
         with (
             dbapi.connect(read_only_uri(path)) as connection,
+            connection.cursor() as settings,
             connection.cursor(adbc_stmt_kwargs={"adbc.sqlite.query.batch_rows": str(max(rows, 1))}) as cursor,
         ):
+            settings.execute(f"PRAGMA busy_timeout = {int(sqlite_files.BUSY_SECONDS * 1000):d}")
             cursor.execute(query)
             return cursor.fetch_arrow_table().combine_chunks()
     except adbc_driver_manager.Error as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
-from pycytominer_transform.common.destination import LocalFolder, sync, temporary_folder
+from pycytominer_transform.common.destination import LocalFolder, storage_errors, sync, temporary_folder
 from pycytominer_transform.common.ending import removed_last
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
@@ -53,9 +53,10 @@ class WorkDir:
 
     def prepare(self, parts: Iterable[int] = ()) -> None:
         """Make the folders for the parts, and remove those that an earlier run cut otherwise."""
-        for name in _FOLDERS:
-            (self.path / name).mkdir(exist_ok=True)
-        sync(self.path)
+        with storage_errors(self.path):
+            for name in _FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            sync(self.path)
         wanted = {part_name(part) for part in parts}
         for name in sorted(set(os.listdir(self.path / _PROFILES)) - wanted):
             discard(self.path / _PROFILES / name)
@@ -82,8 +83,9 @@ class WorkDir:
     def manifest_of(self, manifest: Manifest, part: int) -> Path:
         """Write the manifest of one part, so that reading it costs the same however many parts there are."""
         folder = self.path / "manifests" / part_name(part)
-        folder.mkdir(exist_ok=True)
-        write_manifest_beside(manifest.only_parts([part]), LocalFolder(folder))
+        with storage_errors(folder):
+            folder.mkdir(exist_ok=True)
+            write_manifest_beside(manifest.only_parts([part]), LocalFolder(folder))
         return folder
 
     def bundle_of(self, part: int) -> Path:

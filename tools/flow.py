@@ -144,7 +144,13 @@ def convert(
             validate_parameters=False,
         )  # fmt: skip
         with only_these_bars(BARS):
-            return decorate(stages.run)()
+            try:
+                return decorate(stages.run)()
+            except Exception as error:
+                if stages.done is None:
+                    raise
+                logger.log(30 if tracked else 10, "the Prefect server could not note the end of the run: %s", error)
+                return stages.done
 
 
 @dataclass
@@ -161,7 +167,13 @@ class _Part:
 
 @dataclass
 class _Stages:
-    """The flow itself: which tasks are submitted in which order, and what becomes of their results."""
+    """The flow itself: which tasks are submitted in which order, and what becomes of their results.
+
+    Attributes
+    ----------
+    done : FlowSummary, optional
+        What it did, once the output is there: whatever the Prefect server says after that, it is no failure.
+    """
 
     source: Place
     output: Place
@@ -170,6 +182,7 @@ class _Stages:
     work_kept_in: Path
     options: FlowOptions
     record: FlowRecord
+    done: FlowSummary | None = None
 
     @property
     def plate(self) -> str:
@@ -193,7 +206,8 @@ class _Stages:
         self.record.end()
         platemap = self.options.join.platemap
         joined = joining.JoinSummary(len(manifest.parts), self.record.counts, platemap.labels if platemap else ())
-        return FlowSummary(self.record.tally, discovered, joined, written)
+        self.done = FlowSummary(self.record.tally, discovered, joined, written)
+        return self.done
 
     def _discover(self) -> discovering.DiscoverSummary:
         from pycytominer_transform.common.part_runs import attempt_name, result_of

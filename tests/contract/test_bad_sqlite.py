@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
 from plates_sheets import measured_name, small_tables
-from pycytominer_transform.common import sqlite_files
+from pycytominer_transform.common import sqlite_files, sqlite_reader
+from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.manifest_files import read_manifest
+from pycytominer_transform.tools import flow
 from running import entries, run
 from spoiling import FOLDERS, convert, first_failure, rows_of
 
@@ -35,14 +41,19 @@ def change(path: Path, *statements: str) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Have another process hold the file locked for writing."""
+def locked(path: Path) -> Iterator[Callable[[], object]]:
+    """Have another process hold the file locked for writing; gives a function that lets it end."""
     command = [sys.executable, "-c", LOCK, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "locked\n"
-        yield
-        writer.communicate()
+        assert writer.stdin is not None
+        yield writer.stdin.close
+
+
+def manifest_of(stream: bytes, folder: Path) -> Manifest:
+    (folder / "m.arrow").write_bytes(stream)
+    return read_manifest(str(folder / "m.arrow"))
 
 
 SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -75,7 +86,7 @@ def test_a_spoilt_file_is_recognised_for_what_it_is(case: str, sqlite_file: Path
 
 
 def test_a_file_locked_by_a_writer(sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_files, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_files, "BUSY_SECONDS", 0.01)
     with locked(sqlite_file):
         first_failure(sqlite_file, tmp_path / "out").failed(1, "plate.sqlite", "locked")
     assert rows_of(sqlite_file, tmp_path / "out")
@@ -84,11 +95,49 @@ def test_a_file_locked_by_a_writer(sqlite_file: Path, tmp_path: Path, monkeypatc
 def test_a_file_locked_after_it_was_discovered(
     sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_files, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_files, "BUSY_SECONDS", 0.01)
     manifest = run("discover", sqlite_file, "-q").done().out
     with locked(sqlite_file):
         run("extract", "-o", tmp_path / "made", stdin=manifest).failed(1, "plate.sqlite", "locked")
     assert entries(tmp_path) == {"source"}
+
+
+def test_a_file_locked_for_a_moment_is_waited_for(sqlite_file: Path, tmp_path: Path) -> None:
+    with locked(sqlite_file) as release:
+        threading.Timer(1.0, release).start()
+        manifest = run("discover", sqlite_file, "-q").done().out
+    source = next(one for one in manifest_of(manifest, tmp_path).sources if one.sqlite_table == "Cells")
+    with locked(sqlite_file) as release:
+        threading.Timer(1.0, release).start()
+        table = sqlite_reader._fetch(sqlite_file, "plate.sqlite", "SELECT ImageNumber FROM Cells", source.rows)
+    assert table.num_rows == source.rows
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("stage", ["discover", "extract"])
+def test_a_flow_tries_again_when_a_file_was_locked(
+    stage: str, sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer locks the file before a stage, and ends when the flow pauses before it tries again."""
+    writers = contextlib.ExitStack()
+    held: list[Callable[[], object]] = []
+    asked = getattr(flow, "discovering" if stage == "discover" else "extracting")
+    task = getattr(asked, f"{stage}_task")
+    submit = type(task).submit
+
+    def lock_first(self: object, **words: Any) -> Any:
+        if self is task and not held:
+            held.append(writers.enter_context(locked(sqlite_file)))
+        return submit(self, **words)
+
+    monkeypatch.setattr(type(task), "submit", lock_first)
+    monkeypatch.setattr(sqlite_files, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("pycytominer_transform.common.part_runs.time.sleep", lambda _: held[0]())
+    with writers:
+        ran = run("flow", sqlite_file, "-v", "-o", tmp_path / "made.parquet").done()
+    assert "is locked by a program that writes to it" in ran.err
+    assert f"{0 if stage == 'discover' else 1} retried" in ran.err
+    assert pyarrow.parquet.read_table(tmp_path / "made.parquet").to_pylist() == rows_of(sqlite_file, tmp_path / "out")
 
 
 @pytest.mark.parametrize("value", ["'oops'", "'0,5'", "x'0102'"])

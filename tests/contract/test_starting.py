@@ -1,0 +1,43 @@
+"""An interruption before a tool has begun: no traceback, whatever Python was importing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from running import TOOLS, environment
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+INTERRUPTING = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+
+
+def interrupted_while_importing(
+    tool: str, module: str, folder: Path, before: Callable[[], object] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a tool as its installed script would, with a module that is imported on the way and sends Ctrl-C."""
+    (folder / f"{module}.py").write_text(f"{INTERRUPTING}\nraise ImportError('it went on')\n")
+    place, function = tomllib.loads(PYPROJECT.read_text())["project"]["scripts"][f"pct-{tool}"].split(":")
+    script = f"import sys\nsys.path.insert(0, {str(folder)!r})\nfrom {place} import {function}\nsys.exit({function}())"
+    return subprocess.run(
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, env=environment(), check=False,
+        preexec_fn=before,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_it_ends_as_it_does_later(tool: str, tmp_path: Path) -> None:
+    ran = interrupted_while_importing(tool, "argparse", tmp_path)
+    told = f"pct-{tool}: error: interrupted; nothing was left under the output's name\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", told)
+
+
+def test_a_job_in_the_background_ignores_it(tmp_path: Path) -> None:
+    ran = interrupted_while_importing(
+        "join", "argparse", tmp_path, before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    )
+    assert "it went on" in ran.stderr
