@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pycytominer_transform.common import dask_clock
 from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.reporting import count, logger
 
@@ -34,7 +35,11 @@ _SETTINGS = {
     "distributed.admin.tick.limit": "1h",
     # A part whose worker died is tried again by the flow, which counts that and says so.
     "distributed.scheduler.allowed-failures": 0,
+    # For the workers that are started here.
+    "distributed.worker.preload": [dask_clock.__name__],
 }
+# Dask would kill a worker for the tables that Arrow and DuckDB hold; the batch system sees to the limit.
+_WORKER_WORDS = ("--memory-limit", "0", "--no-dashboard", "--preload", dask_clock.__name__)
 # What the cluster class gives each job itself, and what no TOML file can hold.
 _NOT_FOR_FILES = {"self", "scheduler", "name", "security", "base_class_kwargs", "args", "kwargs"}
 
@@ -146,8 +151,7 @@ def _checked(path: str, kind: str, jobs: int, arguments: dict[str, Any]) -> Dask
         # As many processes as cores, each with one part at a time: what a part holds is its process's alone.
         **({"processes": arguments["cores"]} if "cores" in arguments else {}),
         **arguments,
-        # Dask would kill a worker for the tables that Arrow and DuckDB hold; the batch system sees to the limit.
-        "worker_extra_args": ["--memory-limit", "0", "--no-dashboard", *arguments.get("worker_extra_args", [])],
+        "worker_extra_args": [*_WORKER_WORDS, *arguments.get("worker_extra_args", [])],
     }
     of_scheduler = {"dashboard_address": None, **of_job.pop(_OF_SCHEDULER, {})}
     try:

@@ -152,8 +152,10 @@ def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskClu
     quieten_dask()
     end_others_first()
     import dask
+    from pycytominer_transform.common.dask_clock import go_steady
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
+    go_steady()
     if dask_scheduler is not None:
         return QuickDaskTaskRunner(address=dask_scheduler)
     if dask_cluster is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from plates import Plate, write_csv
@@ -19,7 +18,6 @@ __all__ = [
     "environment",
     "plain",
     "run",
-    "wait_until",
     "write_plate",
 ]
 
@@ -44,14 +42,6 @@ def run(words: Sequence[object], env: dict[str, str] | None = None, cwd: Path | 
     )  # fmt: skip
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-def wait_until(ready: Callable[[], bool], what: str) -> None:
-    """Ask again and again until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not ready():
-        assert time.monotonic() < deadline, f"no {what} after {PATIENCE} s"
-        time.sleep(0.05)
 
 
 def write_plate(folder: Path, folders: int = 5, cells: int = 8) -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import CONTAINERS, ONE_FOLDER_A_PART, PATIENCE, environment, plain, run, wait_until, write_plate
+from services import CONTAINERS, ONE_FOLDER_A_PART, PATIENCE, environment, plain, run, write_plate
+from waiting import wait_until
 
 pytestmark = pytest.mark.containers
 PARTS = 30

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from services import CONTAINERS, ONE_FOLDER_A_PART, ROOT, environment, plain, run, wait_until, write_plate
+from services import CONTAINERS, ONE_FOLDER_A_PART, ROOT, environment, plain, run, write_plate
+from waiting import wait_until
 
 pytestmark = pytest.mark.containers
 SCRIPTS = CONTAINERS / "slurm"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from pycytominer_transform.common.prefect_schema import create_database
-from serving import Jobs, Server, end_group, wait_until
+from serving import Jobs, Server, end_group
+from waiting import wait_until
 
 
 @pytest.fixture

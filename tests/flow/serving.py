@@ -8,25 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.prefect_environment import HOME_PREFIX
+from waiting import wait_until
 
 HERE = Path(__file__).parent
 PATIENCE = 90
-
-
-def wait_until(ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not ready():
-        assert time.monotonic() < deadline, f"no {what} after {PATIENCE} s"
-        time.sleep(0.02)
 
 
 def group_gone(group: int) -> bool:

@@ -9,7 +9,8 @@ import sys
 import pytest
 from pycytominer_transform.common.dask_cluster import await_workers
 from pycytominer_transform.common.errors import StorageError
-from serving import Jobs, end_group, wait_until
+from serving import Jobs, end_group
+from waiting import wait_until
 
 
 @pytest.mark.prefect

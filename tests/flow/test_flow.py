@@ -15,7 +15,8 @@ import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.tools import discover, extract, flow, join
-from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
+from serving import PATIENCE, Jobs, Server, end_group, group_gone
+from waiting import wait_until
 
 PLATE = Plate(folders=4, cells=12, features=6, missing=0.1)
 ONE_FOLDER_A_PART = ["--part-size", "1"]

@@ -16,7 +16,8 @@ import pytest
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_schema import SCHEMA_FILE, create_database
 from pycytominer_transform.common.task_runners import outcomes, task_runner
-from serving import PATIENCE, Jobs, Server, end_group, group_gone, wait_until
+from serving import PATIENCE, Jobs, Server, end_group, group_gone
+from waiting import wait_until
 
 MANY = {
     "waited": [0, "ValueError: Cells.csv: row 1 is cut off", 2, 4],

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from plates import Plate, write_csv
-from serving import Server, wait_until
+from serving import Server
 from torture_together import Together, waiting_for_locks
+from waiting import wait_until
 
 FLOWS, TOOLS = 4, 40
 PLATE = Plate(folders=4, cells=12, features=8, missing=0.1)

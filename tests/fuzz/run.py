@@ -64,12 +64,18 @@ def run_batch(target: str, seed: str, count: int, work: Path, findings: Path) ->
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in range(count):
-        (work / "done").write_text(str(number))
+        note_done(work, number)
         complaints = examine(target, f"{seed}/{number}", work / "case")
         if complaints:
             keep(target, work / "case", complaints, findings)
-    (work / "done").write_text(str(count))
+    note_done(work, count)
     return 0
+
+
+def note_done(work: Path, number: int) -> None:
+    """Note how many inputs of a batch are done; the process may be killed, and its note read, at any moment."""
+    (work / "done.new").write_text(str(number))
+    (work / "done.new").rename(work / "done")
 
 
 def keep(target: str, case: Path, complaints: list[str], findings: Path) -> None:
