@@ -51,8 +51,10 @@ class Sender:
 
     def open(self, key: str) -> ObjectSink:
         """Begin an object; what is written to it is on its way when `ObjectSink.finish` has been called."""
-        begin = partial(self.store.begin_upload, key, overwrite=self._overwrite)
-        self._uploads[key] = self._pool.submit(self._unless_failed, begin)
+        # Known before it is begun: an interruption may come before a pool says what it was given.
+        begun: Future[Upload] = Future()
+        self._uploads[key] = begun
+        self._pool.submit(self._begin, key, begun)
         return ObjectSink(self, key)
 
     def send(self, key: str, number: int, content: bytes) -> None:
@@ -101,6 +103,8 @@ class Sender:
         """Take back all that was sent and not completed."""
         self._failure = self._failure or StorageError("the writing was ended")
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for begun in self._uploads.values():
+            begun.cancel()
         on_their_way: list[Future[Any]] = [*self._uploads.values(), *self._sent, *self._completing]
         wait(on_their_way, timeout=_PATIENCE)
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="abort") as pool:
@@ -109,6 +113,17 @@ class Sender:
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, key: str, begun: Future[Upload]) -> None:
+        if not begun.set_running_or_notify_cancel():
+            return
+        try:
+            begun.set_result(self._unless_failed(partial(self.store.begin_upload, key, overwrite=self._overwrite)))
+        except BaseException as error:
+            begun.set_exception(error)
+        if self._failure is not None:
+            # All else may have been taken back already.
+            self._take_back(key)
 
     def _send(self, key: str, number: int, content: bytes) -> None:
         try:
