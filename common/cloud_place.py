@@ -232,10 +232,10 @@ class _ObjectBytes(io.RawIOBase):
 
     def readall(self) -> bytes:
         """Read all that follows."""
-        found = bytearray()
+        found = []
         while self._place < self._stored.size:
-            end = min(self._place + _MOST_BYTES, self._stored.size)
-            start = self._place
-            found += retried(lambda start=start, end=end: self._store.read(self._stored, start, end))  # type: ignore[misc]
+            start, end = self._place, min(self._place + _MOST_BYTES, self._stored.size)
+            found.append(retried(lambda start=start, end=end: self._store.read(self._stored, start, end)))  # type: ignore[misc]
             self._place = end
-        return bytes(found)
+        # Most objects are one piece, which need not be copied.
+        return found[0] if len(found) == 1 else b"".join(found)

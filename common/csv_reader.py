@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pycytominer_transform.common.arrays import empty_table
@@ -19,6 +20,7 @@ from pycytominer_transform.common.conversion import (
     csv_null_words,
 )
 from pycytominer_transform.common.csv_combined import HEADER_ROWS, CombinedColumns, CombinedTable
+from pycytominer_transform.common.csv_faults import locate_fault
 from pycytominer_transform.common.csv_files import (
     DEFAULT_MAX_INFLATE,
     ByteChecks,
@@ -70,11 +72,14 @@ class CsvReader:
         What an empty field is in a column of text.
     combined : CombinedTable, optional
         How the table lies within files that hold several.
+    parsing : context manager, optional
+        Held while a file that has come from afar is parsed: more may be on their way than there are processors.
     """
 
     def __init__(
         self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE,
         empty_text: Literal["kept", "null"] = "kept", combined: CombinedTable | None = None,
+        parsing: AbstractContextManager[object] | None = None,
     ) -> None:  # fmt: skip
         import pyarrow as pa
         import pyarrow.csv
@@ -83,6 +88,7 @@ class CsvReader:
         self.schema = schema
         self._max_inflate = max_inflate
         self._combined = combined
+        self._parsing = parsing or nullcontext()
         self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
         self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
@@ -177,11 +183,18 @@ class CsvReader:
 
     def _read_plain(self, file: _CsvFile) -> pa.Table | None:
         """Read a plain file; None where there is nothing in it."""
+        if not isinstance(file.path, CloudPlace):
+            return self._parse_checked(file, file.path)
+        held = file.path.read_bytes()
+        with self._parsing:
+            return self._parse_checked(file, held)
+
+    def _parse_checked(self, file: _CsvFile, content: Path | bytes) -> pa.Table | None:
+        """Parse a file, or its bytes, that can be read twice: what Arrow does not check is looked for first."""
         import pyarrow as pa
 
         checks = ByteChecks(file.shown)
-        held = file.path.read_bytes() if isinstance(file.path, CloudPlace) else None
-        with file.path.open("rb", buffering=0) if held is None else io.BytesIO(held) as stream:
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb", buffering=0) as stream:
             block = stream.read(_BLOCK_BYTES)
             first = block[:_HEADER_BYTES]
             while block:
@@ -192,7 +205,7 @@ class CsvReader:
         checks.check_end()
         file.newlines, file.hexadecimal = checks.quotes, checks.hexadecimal
         self._look_at_header(file, first)
-        return self._parse(file.path if held is None else pa.BufferReader(held), file, self._convert)
+        return self._parse(pa.BufferReader(content) if isinstance(content, bytes) else content, file, self._convert)
 
     def _read_once(self, file: _CsvFile) -> pa.Table | None:
         """Read a file in one pass, checked while it is parsed; None where there is nothing in it."""
@@ -242,7 +255,7 @@ class CsvReader:
             with file.open() as stream:
                 texts = self._parse(stream, file, self._options({name: pa.string() for name in self._types}))
         except pa.ArrowInvalid as error:
-            raise _locate_fault(file) from error
+            raise locate_fault(file.open, file.shown, file.delimiter) from error
         columns = []
         for column, name in zip(self.schema.columns, texts.column_names, strict=True):
             array = texts[name]
@@ -282,26 +295,3 @@ def _metadata_numbers(array: pa.ChunkedArray, column: Column, shown: str, bad: B
 def _peek(stream: BinaryIO) -> bytes:
     """Look at the first bytes of an inflated file without taking them."""
     return stream.peek() if isinstance(stream, io.BufferedReader) else b""
-
-
-def _locate_fault(file: _CsvFile) -> DataError:
-    """Find the row that keeps a file from being read as CSV."""
-    row, shown = 0, file.shown
-    try:
-        with file.open() as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-            reader = csv.reader(text, strict=True, delimiter=file.delimiter)
-            width = len(next(reader, []))
-            for row, fields in enumerate(reader, start=2):
-                if fields and len(fields) != width:
-                    return DataError(
-                        f"{shown}, row {row}: {len(fields)} fields where the header has {width}; "
-                        "the file is cut off or damaged"
-                    )
-    except UnicodeDecodeError as error:
-        return DataError(
-            f"{shown}: is not UTF-8 text (near row {row + 1}: {error.reason}); it is damaged or not a CSV file"
-        )
-    except csv.Error as error:
-        return DataError(f"{shown}, after row {row}: {error}; the file is cut off or damaged")
-    return DataError(f"{shown}: cannot be read as CSV; it is cut off or damaged")

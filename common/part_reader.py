@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.path_metadata import merged_with_path, typed_path_values
 from pycytominer_transform.common.place import Place, local_path
+from pycytominer_transform.common.resources import usable_threads
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import fingerprint, resolve
 
@@ -85,6 +87,7 @@ class PartReader:
         ]
         paths = {column.name: held_as(column, images) for column in manifest.path_columns}
         self._held = {name: own for name, own in paths.items() if own is not None}
+        parsing = threading.Semaphore(usable_threads())
         if manifest.preset.format == "csv":
             self._csv_readers = {
                 schema.table: CsvReader(
@@ -92,6 +95,7 @@ class PartReader:
                     max_inflate=max_inflate,
                     empty_text=manifest.preset.empty_text,
                     combined=combined_table(schema.table, manifest.preset),
+                    parsing=parsing,
                 )
                 for schema in manifest.tables
             }
