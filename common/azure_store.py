@@ -25,7 +25,7 @@ from pycytominer_transform.common.errors import (
     StorageError,
 )
 from pycytominer_transform.common.object_store import NoSuchObjectError, ObjectChangedError, StoredObject
-from pycytominer_transform.common.retrying import retried
+from pycytominer_transform.common.retrying import asked_again, retried
 from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ class AzureStore:
             content = bytes(result.bytes())
             if len(content) == end - start and result.meta.get("e_tag") == condition:
                 return content
-        except (BaseError, OSError, ValueError):
-            pass  # Azure's client says what it is, or reads it.
+        except (BaseError, OSError, ValueError) as error:
+            # Azure's client says what it is, or reads it.
+            asked_again(f"read {self.name}/{stored.key}", error)
         return self._read_by_client(stored, start, end)
 
     def _read_by_client(self, stored: StoredObject, start: int, end: int) -> bytes:

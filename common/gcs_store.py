@@ -26,7 +26,7 @@ from pycytominer_transform.common.errors import (
     UsageError,
 )
 from pycytominer_transform.common.object_store import NoSuchObjectError, ObjectChangedError, StoredObject
-from pycytominer_transform.common.retrying import retried
+from pycytominer_transform.common.retrying import asked_again, retried
 from pycytominer_transform.common.storage_options import StorageOptions
 
 _CONNECT_SECONDS, _READ_SECONDS = 5, 30
@@ -111,14 +111,14 @@ class GcsStore:
 
     def read(self, stored: StoredObject, start: int, end: int) -> bytes:
         """Read some bytes of an object."""
+        where = f"{self.name}/{stored.key}"
         try:
             place = f"{self._bucket.name}/{stored.key}#{stored.mark}"
             content = bytes(self._reader.cat_file(place, start, end))
             if len(content) == end - start:
                 return content
-        except Exception:  # gcsfs has no class for what may go wrong; the client has, or reads it.
-            pass
-        where = f"{self.name}/{stored.key}"
+        except Exception as error:  # gcsfs has no class for what may go wrong; the client has, or reads it.
+            asked_again(f"read {where}", error)
         try:
             with self.faults(f"read {where}"):
                 blob = self._bucket.blob(stored.key, generation=int(stored.mark))

@@ -35,3 +35,8 @@ def retried(call: Callable[[], R]) -> R:
         return call()
     except PassingStorageError as error:
         raise PassingStorageError(f"{error} (tried {_TRIES} times)") from error
+
+
+def asked_again(doing: str, error: Exception) -> None:
+    """Say that what a fast client could not do is asked of the provider's own; its words may hold a signed URL."""
+    logger.debug("cannot %s at the first try (%s); asking again at once", doing, type(error).__name__)

@@ -1,37 +1,35 @@
 """Buckets of S3, and of servers that speak as it does.
 
-boto3 lists, describes, writes and says what went wrong; obstore reads, at a fifth of the time that boto3 takes for a
-small object. What obstore cannot read boto3 is asked for again, whose errors have codes
+obstore lists and reads, at a fifth of the time that boto3 takes for a small object. boto3 describes, writes and says
+what went wrong: what obstore cannot list or read it is asked for again, for its errors have codes
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from pycytominer_transform.common.cloud_clients import client_arguments, client_class
 from pycytominer_transform.common.errors import (
     PassingStorageError,
     PctError,
     SourceChangedError,
     SourceNotFoundError,
     StorageError,
-    UsageError,
 )
 from pycytominer_transform.common.object_store import NoSuchObjectError, ObjectChangedError, StoredObject
 from pycytominer_transform.common.retrying import retried
+from pycytominer_transform.common.s3_client import Connected, connect, no_credentials
+from pycytominer_transform.common.s3_reader import access_by_environment, listed_fast, open_reader, read_fast
 from pycytominer_transform.common.s3_upload import NoSuchUploadError, S3Upload
 from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     import obstore.store
 
-_CONNECT_SECONDS, _READ_SECONDS = 5, 30
-_CONNECTIONS = 64
 _PASSING = frozenset(
     "InternalError ServiceUnavailable SlowDown Throttling ThrottlingException RequestTimeout RequestTimeoutException "
     "RequestLimitExceeded OperationAborted 500 502 503 504".split()
@@ -47,43 +45,39 @@ class S3Store:
     parts_at_once = 4
 
     def __init__(self, bucket: str, options: StorageOptions) -> None:
-        import botocore.exceptions
-        from botocore import UNSIGNED
-        from botocore.config import Config
-
         self.name = f"s3://{bucket}"
         self.bucket = bucket
         self._options = options
-        named = {
-            "no_sign_request": options.no_sign_request,
-            "endpoint_url": options.endpoint_url,
-            "profile_name": options.profile,
-        }
-        client = client_class("S3Client")
-        arguments = client_arguments(client, options, named)
-        addressing = arguments.get("addressing_style")
-        self._virtual = addressing == "virtual"
-        settings = Config(
-            signature_version=UNSIGNED if arguments.get("no_sign_request") else None,
-            s3={"addressing_style": addressing} if addressing else None,
-            # Trying again is `retrying`'s, the same for all providers.
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            max_pool_connections=_CONNECTIONS,
-            # Servers of other makers know no checksums behind the content.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        try:
-            self._session = client(**arguments).sess
-            self.client = self._session.client("s3", endpoint_url=arguments.get("endpoint_url"), config=settings)
-        except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise UsageError(f"{self.name}: {error}") from error
-        self._signs = settings.signature_version is not UNSIGNED
+        self._connecting = threading.Lock()
+        self._connected: Connected | None = None
+        self._access = access_by_environment(options)
+        if self._access is None:
+            # What options do not fit is said here and now.
+            self._connection  # noqa: B018
+
+    @property
+    def client(self) -> Any:
+        """The client of boto3, which is made when it is first asked for."""
+        return self._connection.client
+
+    @property
+    def _connection(self) -> Connected:
+        with self._connecting:
+            if self._connected is None:
+                self._connected = connect(self.name, self._options)
+            return self._connected
+
+    @cached_property
+    def _reader(self) -> obstore.store.S3Store:
+        return open_reader(self.bucket, self._access or self._connection.access(self.bucket))
 
     def listed(self, prefix: str) -> Iterator[StoredObject]:
         """List all objects whose keys begin with a prefix."""
+        if not prefix or prefix.endswith("/"):
+            found = listed_fast(self._reader, prefix, f"{self.name}/{prefix}")
+            if found is not None:
+                yield from found
+                return
         following = ""
         while True:
             page = retried(partial(self._page, prefix, following))
@@ -109,19 +103,9 @@ class S3Store:
 
     def read(self, stored: StoredObject, start: int, end: int) -> bytes:
         """Read some bytes of an object."""
-        import obstore
-        from obstore.exceptions import BaseError
-
-        condition = f'"{stored.mark}"'
-        try:
-            options: Any = {"range": (start, end), "if_match": condition}
-            result = obstore.get(self._reader, stored.key, options=options)
-            content = bytes(result.bytes())
-            if len(content) == end - start and (result.meta.get("e_tag") or condition) == condition:
-                return content
-        except (BaseError, OSError, ValueError):
-            pass  # boto3 says what it is, or reads it.
-        return self._read_by_boto(stored, start, end)
+        content = read_fast(self._reader, stored, start, end, f"{self.name}/{stored.key}")
+        # boto3 says what it is, or reads it.
+        return self._read_by_boto(stored, start, end) if content is None else content
 
     def _read_by_boto(self, stored: StoredObject, start: int, end: int) -> bytes:
         where = f"{self.name}/{stored.key}"
@@ -154,53 +138,6 @@ class S3Store:
             if failed := answer.get("Errors"):
                 raise StorageError(f"cannot delete {self.name}/{failed[0]['Key']}: {failed[0].get('Code')}")
 
-    @cached_property
-    def _reader(self) -> obstore.store.S3Store:
-        from datetime import timedelta
-
-        from obstore.store import S3Store as Reader
-
-        endpoint = self.client.meta.endpoint_url
-        region = self.client.meta.region_name or "us-east-1"
-        if urlsplit(endpoint).hostname in ("s3.amazonaws.com", f"s3.{region}.amazonaws.com"):
-            region = self._bucket_region() or region
-            endpoint = f"https://s3.{region}.amazonaws.com"
-        if self._virtual:
-            scheme, _, host = endpoint.partition("://")
-            endpoint = f"{scheme}://{self.bucket}.{host}"
-        signing: dict[str, Any] = {"skip_signature": True}
-        if self._signs:
-            from obstore.auth.boto3 import Boto3CredentialProvider
-
-            signing = {"credential_provider": Boto3CredentialProvider(self._session, ttl=timedelta(minutes=5))}
-        return Reader(
-            self.bucket,
-            region=region,
-            aws_endpoint_url_s3=endpoint,
-            virtual_hosted_style_request=self._virtual,
-            client_options={
-                "allow_http": endpoint.startswith("http:"),
-                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "read_timeout": timedelta(seconds=_READ_SECONDS),
-                "timeout": timedelta(minutes=10),
-            },
-            retry_config={"max_retries": 0},
-            **signing,
-        )
-
-    def _bucket_region(self) -> str | None:
-        """Ask where a bucket lies; the answer says so even to those who may not see it."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = self.client.head_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            answer = error.response
-        except BotoCoreError:
-            return None
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return str(headers.get("x-amz-bucket-region") or "") or None
-
     @contextmanager
     def faults(self, doing: str) -> Iterator[None]:
         """Give the errors of boto3 the form of ours, by their classes and codes; what they say may hold signed URLs."""
@@ -211,10 +148,7 @@ class S3Store:
         except exceptions.ClientError as error:
             raise self._described(error.response, doing) from None
         except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-            raise StorageError(
-                f"cannot {doing}: there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name "
-                "--profile, or give --no-sign-request for a public bucket"
-            ) from None
+            raise no_credentials(doing) from None
         except (exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError):
             raise StorageError(f"cannot {doing}: the credentials cannot be had; log in again") from None
         except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:

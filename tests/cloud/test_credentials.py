@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from plates import Plate, write_csv
 from pycytominer_transform.common.object_store import forget_stores
 from pycytominer_transform.common.storage_options import StorageOptions
 from pycytominer_transform.tools import discover, extract, flow, join, write
+from running import environment
 
 PLATE = Plate(folders=2, cells=4, features=3)
 SERVERS = ("s3_server", "azure_server")
@@ -178,3 +181,36 @@ def test_presets_say_how_a_store_is_reached(
 
 def test_options_do_not_show_them() -> None:
     assert "hunter2" not in repr(StorageOptions(client_options=(("aws_secret_access_key", "hunter2"),)))
+
+
+LIBRARIES = """
+import sys
+from pycytominer_transform.tools.discover import main
+code = main(sys.argv[1:])
+print(code, *sorted({"boto3", "cloudpathlib", "obstore"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "imported"),
+    [
+        ({}, "0 obstore"),
+        ({"AWS_PROFILE": "default"}, "0 boto3 cloudpathlib obstore"),
+        ({"AWS_REGION": "us-east-1"}, "0 boto3 cloudpathlib obstore"),
+    ],
+    ids=["the environment tells all", "a profile", "what obstore may read otherwise"],
+)
+def test_boto3_is_asked_where_the_environment_does_not_tell_all(
+    more: dict[str, str], imported: str, s3_server: S3, tmp_path: Path
+) -> None:
+    bucket = s3_server.new_bucket()
+    bucket.upload_tree(write_csv(PLATE, tmp_path / "made"), "plate")
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = y\n")
+    # With a profile of these credentials nothing could be read: those of the environment come first, as boto3 has it.
+    ended = subprocess.run(
+        [sys.executable, "-c", LIBRARIES, "-q", f"{bucket.url}/plate", "-o", str(tmp_path / "m.arrow")],
+        env=environment(HOME=str(tmp_path), **s3_server.environment, **more), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.stdout.strip(), ended.stderr) == (imported, "")

@@ -195,7 +195,7 @@ def test_every_request_fails_once(
 def test_a_completion_of_which_nothing_is_heard(
     fault: Fault, staged: Path, s3_like: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pycytominer_transform.common.s3_store._READ_SECONDS", 1)
+    monkeypatch.setattr("pycytominer_transform.common.s3_client.READ_SECONDS", 1)
     with failing(s3_like.server, {is_completion: fault}, monkeypatch) as proxy:
         assert write.main(words_of("write", staged, s3_like)) == 0
         assert any(request.fault for request in proxy.requests)

@@ -64,6 +64,17 @@ def test_names_that_only_some_servers_keep(moto_server: S3, no_cloud: None, monk
     assert all(store.read(stored, 0, 5) == BODY[:5] for stored in listed.values())
 
 
+def test_empty_objects_and_those_that_stand_for_folders(bucket: Bucket, store: ObjectStore) -> None:
+    keys = ["plate/A01/Cells.csv", "plate/A01/empty.csv", "plate/A02/"]
+    for key in keys:
+        bucket.put(key, b"" if key != keys[0] else BODY)
+    listed = [stored for stored in store.listed("plate/") if not stored.key.endswith("/")]
+    assert sorted(stored.key for stored in listed) == keys[:2]
+    place = place_of(f"{bucket.url}/plate")
+    assert isinstance(place, CloudPlace)
+    assert sorted(place.objects) == ["A01/Cells.csv", "A01/empty.csv"]
+
+
 def test_lists_of_several_pages(bucket: Bucket, store: ObjectStore) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: bucket.put(f"many/{number:04}", b"x"), range(1100)))
