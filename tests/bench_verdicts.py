@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from bench_measure import Group, Taken
 
-__all__ = ["BARE", "FLOOR", "FLOW", "LITTLE", "PEER", "PIPE", "Measured", "verdict_lines", "verdicts"]
+__all__ = ["BARE", "CLOUD", "DISK", "FLOOR", "FLOW", "LITTLE", "PEER", "PIPE", "Measured", "verdict_lines", "verdicts"]
 
 PIPE, FLOW, BARE, FLOOR = "pipe of four tools", "pct-flow", "bare Prefect flow", "floor"
+DISK, CLOUD = "from the disk", "from S3 on loopback"
 LITTLE, PEER = "pct-flow --memory 500MB", "CytoTable 1.2.6"
 LARGE = 288
 
@@ -133,6 +135,11 @@ def _judge_scan(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
         yield _at_most(f"Parquet, {what}: ours over {theirs[0]}", 1, ratio)
 
 
+def _judge_cloud(most: float, group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
+    processor = _processor(taken, CLOUD, DISK)
+    yield _at_most(f"{group.title}: over the disk", most, _ratio(taken, CLOUD, DISK), "", processor)
+
+
 def _over_sizes(measured: Sequence[Measured]) -> Iterator[Verdict]:
     """Judge what grows with the plate, between the sizes that were measured."""
     for (small, little), (large, much) in pairwise(measured):
@@ -161,8 +168,11 @@ _JUDGES: dict[str, Callable[[Group, Mapping[str, Taken]], Iterator[Verdict]]] = 
     "dask": _judge_dask,
     "parts": _judge_parts,
     "scan": _judge_scan,
+    "cloud": partial(_judge_cloud, 1.5),
+    "cloud-small": partial(_judge_cloud, 2),
 }
 _ROWS = {
     "help": "--help", "start": "start of a stage", "csv": "CSV", "cellprofiler_sqlite": "SQLite",
     "cytominer_database": "SQLite with a TableNumber", "dask": "Dask", "parts": "many parts", "scan": "Parquet",
+    "cloud": "S3 on loopback", "cloud-small": "small objects in S3",
 }  # fmt: skip
