@@ -1,4 +1,4 @@
-"""Some of `make torture`, with a seed that is printed; and that nothing gets its name before it is on the disk."""
+"""A kill of `make torture`, of which `.ci/run` has more; and that nothing gets its name before it is on the disk."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from durability import Durability
 from plates import Plate, write_csv
 from pycytominer_transform.tools import flow
 
-KILLS = 15
 PLATE = Plate(folders=3, cells=12, features=6)
 
 
 @pytest.mark.prefect
-@pytest.mark.dask
-def test_jobs_survive_being_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seed = os.environ.get("PCT_TORTURE_SEED") or str(time.time_ns())
-    code = torture.main(["--kills", str(KILLS), "--seed", seed, "--folder", str(tmp_path)])
+def test_a_job_survives_being_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = torture.main(["--kills", "1", "--seed", str(time.time_ns()), "--folder", str(tmp_path)])
     told = capsys.readouterr().out
     assert code == 0, told
-    assert f"{KILLS} kills in " in told
-    with capsys.disabled():
-        print(f"\n{told}")
+    assert "1 kills in " in told
 
 
 @pytest.mark.prefect
