@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import part_name
+from pycytominer_transform.common.parquet_groups import GroupsFile
 from pycytominer_transform.common.profiles import ProfilesReader
 from pycytominer_transform.common.provenance import new_step, steps_to_json
 
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from pycytominer_transform.common.destination import OutputFolder
 
-_GROUP_BYTES = 64_000_000
+_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 64_000_000
 _TEXT_BYTES = 32
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
+_GROWTH = 16
+"""A row group has at most this part of the rows before it, unless it has the fewest that are worth it."""
 PROVENANCE_KEY = "pct.provenance"
 
 
@@ -66,58 +70,66 @@ def _by_part(batches: Iterator[tuple[pa.RecordBatch, int]]) -> Iterator[tuple[in
 
 
 class _GroupWriter:
-    """Gathers batches into row groups of equal size, whatever sizes the batches have."""
+    """Gathers batches into row groups whose sizes depend on the rows alone, whatever sizes the batches have."""
 
     def __init__(self, reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> None:
         self._reader = reader
         self._schema = reader.schema.remove_metadata()
-        self._group_rows = settings["row_group_rows"] or group_rows(self._schema)
         self._settings = settings
-        self._writer = _parquet_writer(sink, self._schema, settings["compression"])
+        self._file = GroupsFile(sink, partial(_parquet_writer, self._schema, settings["compression"]))
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
+        self._written_rows = 0
         self.rows = 0
 
     def __enter__(self) -> _GroupWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            # The file is incomplete and will be removed; a footer, which `__del__` would add, makes it look whole.
-            self._writer.is_open = False
-            return
-        self._flush(everything=True)
-        self._writer.add_key_value_metadata({PROVENANCE_KEY: self._history(), "pct.preset": self._reader.preset})
-        self._writer.close()
+        # Without a footer the file, which is incomplete then and will be removed, does not look whole.
+        if kind is None:
+            self._flush(everything=True)
+            self._file.close({PROVENANCE_KEY: self._history(), "pct.preset": self._reader.preset})
 
     def add(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)
         self._pending_rows += batch.num_rows
         self.rows += batch.num_rows
-        if self._pending_rows >= self._group_rows:
+        if self._pending_rows >= self._group_rows():
             self._flush(everything=False)
+
+    def _group_rows(self) -> int:
+        return self._settings["row_group_rows"] or group_rows(self._schema, self._written_rows)
 
     def _flush(self, *, everything: bool) -> None:
         import pyarrow as pa
 
-        table = pa.Table.from_batches(self._pending, schema=self._schema)
-        start = 0
-        while table.num_rows - start >= self._group_rows or (everything and start < table.num_rows):
-            self._writer.write_table(table.slice(start, self._group_rows), row_group_size=self._group_rows)
-            start += self._group_rows
-        rest = table.slice(start)
-        self._pending = rest.to_batches() if start < table.num_rows else []
-        self._pending_rows = max(table.num_rows - start, 0)
+        rest = pa.Table.from_batches(self._pending, schema=self._schema)
+        while rest.num_rows >= (size := self._group_rows()) or (everything and rest.num_rows):
+            self._file.add(rest.slice(0, size))
+            self._written_rows += min(size, rest.num_rows)
+            rest = rest.slice(size)
+        self._pending = rest.to_batches()
+        self._pending_rows = rest.num_rows
 
     def _history(self) -> str:
         step = new_step("pct-write", self._settings, {"rows": self.rows})
         return steps_to_json([*self._reader.steps, step])
 
 
-def group_rows(schema: pa.Schema) -> int:
-    """Choose the rows of a row group so that it holds about 64 MB of values."""
+def group_rows(schema: pa.Schema, before: int) -> int:
+    """Choose the rows of the row group that comes after so many rows.
+
+    Small ones can be passed over by who looks for one well, and each costs who opens the file: so they grow with the
+    file, from about 4 MB of values (1,024 rows at least) to 64 MB.
+    """
     row_bytes = sum(field.type.bit_width // 8 if _is_fixed(field.type) else _TEXT_BYTES for field in schema)
-    return min(max(_GROUP_BYTES // max(row_bytes, 1), _LEAST_GROUP_ROWS), _MOST_GROUP_ROWS)
+    first, most = (_clamped(size // max(row_bytes, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))
+    return min(max(before // _GROWTH, first), most)
+
+
+def _clamped(rows: int) -> int:
+    return min(max(rows, _LEAST_GROUP_ROWS), _MOST_GROUP_ROWS)
 
 
 def _is_fixed(kind: pa.DataType) -> bool:
@@ -126,7 +138,7 @@ def _is_fixed(kind: pa.DataType) -> bool:
     return bool(pa.types.is_primitive(kind))
 
 
-def _parquet_writer(sink: BinaryIO, schema: pa.Schema, compression: str) -> pq.ParquetWriter:
+def _parquet_writer(schema: pa.Schema, compression: str, sink: pa.NativeFile) -> pq.ParquetWriter:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

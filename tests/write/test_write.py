@@ -200,13 +200,31 @@ def test_every_column_has_statistics_that_are_right(profiles: Path, tmp_path: Pa
 types = st.sampled_from([pa.int64(), pa.float64(), pa.float32(), pa.string(), pa.bool_(), pa.list_(pa.int64())])
 
 
-@given(kinds=st.lists(types, max_size=4000))
-def test_a_row_group_is_about_64_mb_of_values(kinds: list[pa.DataType]) -> None:
-    rows = group_rows(pa.schema([(str(i), kind) for i, kind in enumerate(kinds)]))
+@given(kinds=st.lists(types, max_size=4000), before=st.integers(0, 1 << 32))
+def test_row_groups_grow_with_the_file_from_4_to_64_mb_of_values(kinds: list[pa.DataType], before: int) -> None:
+    schema = pa.schema([(str(i), kind) for i, kind in enumerate(kinds)])
     size = sum(kind.bit_width // 8 if pa.types.is_primitive(kind) else 32 for kind in kinds)
-    assert 1024 <= rows <= 1 << 20
-    if 1024 < rows < 1 << 20:
-        assert rows * size <= 64_000_000 < (rows + 1) * size
+    for rows, least in ((group_rows(schema, 0), 4_000_000), (group_rows(schema, 1 << 40), 64_000_000)):
+        assert 1024 <= rows <= 1 << 20
+        if 1024 < rows < 1 << 20:
+            assert rows * size <= least < (rows + 1) * size
+    first, most = group_rows(schema, 0), group_rows(schema, 1 << 40)
+    assert group_rows(schema, before) == min(max(first, before // 16), most)
+
+
+def test_row_groups_of_a_growing_file(tmp_path: Path) -> None:
+    rows = 60_000
+    wide = pa.table({f"Cells_{i}": pa.array([float(i)] * rows) for i in range(600)})
+    with pa.ipc.new_file(tmp_path / "wide.arrow", wide.schema) as writer:
+        writer.write_table(wide, max_chunksize=777)
+    run("write", tmp_path / "wide.arrow", "-o", tmp_path / "out.parquet")
+    metadata = pq.read_metadata(tmp_path / "out.parquet")
+    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    assert sum(sizes) == rows
+    assert sizes[:16] == [1024] * 16
+    for number, size in enumerate(sizes[:-1]):
+        assert size == max(1024, sum(sizes[:number]) // 16)
+    assert parquet_table(tmp_path / "out.parquet").equals(wide)
 
 
 FOREIGN = pa.table(
