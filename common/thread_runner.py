@@ -1,15 +1,30 @@
-"""Prefect's thread runner, but one that an interruption ends at once."""
+"""Prefect's thread runner, but one whose threads do not wait for each other, and that an interruption ends at once."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
 
+from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from pycytominer_transform.common.ending import ends_at_once
 
 
 class QuickThreadTaskRunner(ThreadPoolTaskRunner[Any]):
-    """A `ThreadPoolTaskRunner` that does not wait for parts being read when the process is about to end."""
+    """A `ThreadPoolTaskRunner` whose every thread is at work.
+
+    Prefect's own gives a thread to a task that waits for another one: with as many threads as parts are to be worked
+    on, half of them would wait.
+    """
+
+    def __enter__(self) -> Self:
+        """Start the threads."""
+        super().__enter__()
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+        self._executor = _SuccessionExecutor(self._max_workers, initializer=self._register_worker_thread)
+        return self
 
     def cancel_all(self) -> None:
         """Cancel what has not begun; wait for the rest, unless an interruption ends the process."""
@@ -19,3 +34,33 @@ class QuickThreadTaskRunner(ThreadPoolTaskRunner[Any]):
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
         super().cancel_all()
+
+
+class _SuccessionExecutor(ThreadPoolExecutor):
+    """A pool in which work that waits for other work of the pool is done right after it, on the same thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call; the futures of Prefect's tasks that its ``wait_for`` names are done before it is begun."""
+        open_ones = list(_open_ones(kwargs.get("wait_for") or ()))
+        if len(open_ones) != 1:
+            return super().submit(fn, *args, **kwargs)
+        succeeding: Future[Any] = Future()
+
+        def succeed(before: Future[Any]) -> None:
+            if before.cancelled():
+                succeeding.cancel()
+            if not succeeding.set_running_or_notify_cancel():
+                return
+            try:
+                succeeding.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                succeeding.set_exception(error)
+
+        open_ones[0].add_done_callback(succeed)
+        return succeeding
+
+
+def _open_ones(awaited: Iterable[object]) -> Iterable[Future[Any]]:
+    for future in awaited:
+        if isinstance(future, PrefectConcurrentFuture) and not future.wrapped_future.done():
+            yield future.wrapped_future
