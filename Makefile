@@ -18,6 +18,9 @@ FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $
 # The demo may be made again and again; a user's own output is only replaced when ARGS says --overwrite.
 FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 
+# Hundreds of processes would each compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup convert test lint format readme bench fuzz torture images test-containers lock clean
 
