@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from pycytominer_transform.common.destination import OutputFolder
 
-_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 64_000_000
+_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 32_000_000
 _TEXT_BYTES = 32
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
 _GROWTH = 16
@@ -121,7 +121,7 @@ def group_rows(schema: pa.Schema, before: int) -> int:
     """Choose the rows of the row group that comes after so many rows.
 
     Small ones can be passed over by who looks for one well, and each costs who opens the file: so they grow with the
-    file, from about 4 MB of values (1,024 rows at least) to 64 MB.
+    file, from about 4 MB of values (1,024 rows at least) to 32 MB.
     """
     row_bytes = sum(field.type.bit_width // 8 if _is_fixed(field.type) else _TEXT_BYTES for field in schema)
     first, most = (_clamped(size // max(row_bytes, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))

@@ -56,9 +56,10 @@ class GroupsFile:
     def add(self, rows: pa.Table) -> None:
         """Write a table, which has rows, as one row group."""
         segment = _Segment(self._sink)
-        writer = self._new_writer(segment.file)
+        file = segment.for_arrow()
+        writer = self._new_writer(file)
         try:
-            segment.begins_at(self._place)
+            segment.begins_at(self._place, file)
             writer.write_table(rows, row_group_size=rows.num_rows)
         except BaseException:
             # A footer, which `__del__` would add, makes the file look whole.
@@ -91,7 +92,7 @@ class GroupsFile:
 
     def _footer_without_groups(self, metadata: dict[str, str]) -> bytes:
         segment = _Segment(io.BytesIO())
-        writer = self._new_writer(segment.file)
+        writer = self._new_writer(segment.for_arrow())
         segment.ends_here()
         if metadata:
             writer.add_key_value_metadata(metadata)
@@ -119,51 +120,48 @@ class _Segment(io.RawIOBase):
     def __init__(self, sink: BinaryIO) -> None:
         super().__init__()
         self._sink = sink
-        self._take: Callable[[ReadableBuffer], object] = self._skip
-        self._kept: list[bytes] = []
+        self._kept: list[bytes] | None = None
+        self._is_body = False
         self.written = 0
 
-    @functools.cached_property
-    def file(self) -> pa.NativeFile:
-        """What to make the writer on, which begins it with the magic word."""
+    def for_arrow(self) -> pa.NativeFile:
+        """Give it as what a writer is made on, which begins it with the magic word.
+
+        Not to be held by the segment: Arrow holds that in turn, where Python's collector of garbage sees nothing.
+        """
         import pyarrow as pa
 
         return pa.PythonFile(self, mode="w")
 
-    def begins_at(self, place: int) -> None:
+    def begins_at(self, place: int, file: pa.NativeFile) -> None:
         """Pass on what is written from now on; it comes to lie at a place in the file."""
         # Arrow counts what it writes, and asks nobody else where it is.
         for start in range(len(_MAGIC), place, _ADVANCE_BYTES):
-            self.file.write(_nothing()[: min(_ADVANCE_BYTES, place - start)])
-        self._take = self._pass_on
+            file.write(_nothing()[: min(_ADVANCE_BYTES, place - start)])
+        self._is_body = True
 
     def ends_here(self) -> None:
         """Keep what is written from now on."""
-        self._take = self._keep
+        self._kept = []
 
     def writable(self) -> bool:
         """Say that it can be written to."""
         return True
 
     def write(self, content: ReadableBuffer) -> int:
-        """Take bytes."""
-        self._take(content)
-        return len(cast(bytes, content))
-
-    def _skip(self, content: ReadableBuffer) -> None:
-        pass
-
-    def _pass_on(self, content: ReadableBuffer) -> None:
-        self._sink.write(content)
-        self.written += len(cast(bytes, content))
-
-    def _keep(self, content: ReadableBuffer) -> None:
-        self._kept.append(bytes(content))
+        """Take bytes: before the rows nothing is done with them."""
+        size = len(cast(bytes, content))
+        if self._kept is not None:
+            self._kept.append(bytes(content))
+        elif self._is_body:
+            self._sink.write(content)
+            self.written += size
+        return size
 
     @property
     def footer(self) -> bytes:
         """The footer alone."""
-        return b"".join(self._kept)[:-_TAIL_BYTES]
+        return b"".join(self._kept or ())[:-_TAIL_BYTES]
 
 
 @functools.cache

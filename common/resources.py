@@ -43,6 +43,18 @@ def usable_memory() -> int:
     return min(limits)
 
 
+def release_memory() -> None:
+    """Give the system back what Arrow and the C library keep ready for tables to come."""
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    # Of glibc alone.
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
 def fitting_parts(memory: int, part_size: int, *, beside: int, workers: int) -> tuple[int, int]:
     """Say how many parts may be worked on at once within some memory, and how large they may be.
 

@@ -317,8 +317,11 @@ class _Stages:
 
     def _write(self, manifest: Manifest) -> writing.WriteSummary:
         from pycytominer_transform.common.part_runs import attempt_name, result_of
+        from pycytominer_transform.common.resources import release_memory
         from pycytominer_transform.common.written import note_writing
 
+        # Parts need more than row groups do.
+        release_memory()
         if not self.overwrite:
             note_writing(self.work.path, self._writing(manifest))
         profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]

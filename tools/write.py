@@ -37,7 +37,7 @@ class WriteOptions:
     compression : str
         Parquet codec.
     row_group_rows : int
-        Rows per row group; 0 for 4 MB of values at first and up to 64 MB further down, see `parquet.group_rows`.
+        Rows per row group; 0 for 4 MB of values at first and up to 32 MB further down, see `parquet.group_rows`.
     """
 
     compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = "zstd"
@@ -133,7 +133,7 @@ def add_write_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--compression", choices=COMPRESSIONS, default="zstd", help="Parquet codec (%(default)s)")
     group.add_argument(
         "--row-group-rows", metavar="N", type=commandline.positive, default=0,
-        help="rows per Parquet row group (default: 4 to 64 MB of values, more the longer the file)",
+        help="rows per Parquet row group (default: 4 to 32 MB of values, more the longer the file)",
     )  # fmt: skip
 
 

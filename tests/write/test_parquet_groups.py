@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.parquet import _parquet_writer
-from pycytominer_transform.common.parquet_groups import GroupsFile
+from pycytominer_transform.common.parquet_groups import GroupsFile, _Segment
 
 METADATA = {"pct.provenance": "x" * 200, "pct.preset": "ü"}
 # What stands before and behind the row groups in a footer, as a column's name.
@@ -88,6 +89,15 @@ def test_other_readers_take_it(tmp_path: Path) -> None:
     path.write_bytes(by_groups(whole, [100] * 4, "zstd"))
     read = duckdb.sql(f"SELECT count(*), sum(whole), count(DISTINCT \"float 1\") FROM '{path}' WHERE whole >= 150")
     assert read.fetchone() == (250, sum(range(150, 400)), 250 - len([n for n in range(150, 400) if n % 11 == 1]))
+
+
+def test_nothing_stays_of_row_groups_but_what_the_footer_takes() -> None:
+    whole = table(10)
+    file = GroupsFile(io.BytesIO(), partial(_parquet_writer, whole.schema, "zstd"))
+    for _ in range(20):
+        file.add(whole)
+    gc.collect()
+    assert [kept for kept in gc.get_objects() if isinstance(kept, _Segment | pq.ParquetWriter)] == []
 
 
 def test_a_table_that_parquet_has_no_form_for() -> None:

@@ -201,10 +201,10 @@ types = st.sampled_from([pa.int64(), pa.float64(), pa.float32(), pa.string(), pa
 
 
 @given(kinds=st.lists(types, max_size=4000), before=st.integers(0, 1 << 32))
-def test_row_groups_grow_with_the_file_from_4_to_64_mb_of_values(kinds: list[pa.DataType], before: int) -> None:
+def test_row_groups_grow_with_the_file_from_4_to_32_mb_of_values(kinds: list[pa.DataType], before: int) -> None:
     schema = pa.schema([(str(i), kind) for i, kind in enumerate(kinds)])
     size = sum(kind.bit_width // 8 if pa.types.is_primitive(kind) else 32 for kind in kinds)
-    for rows, least in ((group_rows(schema, 0), 4_000_000), (group_rows(schema, 1 << 40), 64_000_000)):
+    for rows, least in ((group_rows(schema, 0), 4_000_000), (group_rows(schema, 1 << 40), 32_000_000)):
         assert 1024 <= rows <= 1 << 20
         if 1024 < rows < 1 << 20:
             assert rows * size <= least < (rows + 1) * size
