@@ -21,12 +21,14 @@ from pycytominer_transform.common.standard_io import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from _typeshed import ReadableBuffer
 
 CLOSING = b"pct.closing"
 PART = b"pct.part"
 _FILE_MAGIC = b"ARROW1"
 _STREAM_MAGIC = b"\xff\xff\xff\xff"
 _END_OF_STREAM = _STREAM_MAGIC + b"\x00\x00\x00\x00"
+_WRITTEN_BYTES = 1 << 20
 _ENDED_EARLY = "the stage before this one ended early"
 
 
@@ -46,10 +48,11 @@ class StreamWriter:
     def __init__(self, sink: BinaryIO, schema: pa.Schema, *, as_file: bool) -> None:
         import pyarrow as pa
 
-        self._sink = pa.PythonFile(sink, mode="w")
+        # Arrow writes column by column; each write to a file of Python's would wait for Python's lock.
+        self._buffered = pa.BufferedOutputStream(pa.PythonFile(_Outlet(sink), mode="w"), _WRITTEN_BYTES)
         options = pa.ipc.IpcWriteOptions(use_threads=False)
         make = pa.ipc.new_file if as_file else pa.ipc.new_stream
-        self._writer = make(self._sink, schema, options=options)
+        self._writer = make(self._buffered, schema, options=options)
         self._schema = schema
         self.rows = 0
 
@@ -58,6 +61,7 @@ class StreamWriter:
         metadata = {PART: str(part).encode()} if part is not None else None
         for batch in table.combine_chunks().to_batches(max_chunksize=batch_rows):
             self._writer.write_batch(batch, custom_metadata=metadata)
+        self._buffered.flush()
         self.rows += table.num_rows
 
     def close(self, **counts: Any) -> None:
@@ -65,6 +69,27 @@ class StreamWriter:
         closing = json.dumps({"rows": self.rows, **counts}).encode()
         self._writer.write_batch(empty_batch(self._schema), custom_metadata={CLOSING: closing})
         self._writer.close()
+        self._buffered.flush()
+
+
+class _Outlet(io.RawIOBase):
+    """Passes writes on to a file that stays open; after one that failed, no more of them.
+
+    Arrow writes what it holds once more when it is thrown away, and would tell stderr that this failed, too.
+    """
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink: BinaryIO | None = sink
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: ReadableBuffer) -> int:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.write(content)
+            self._sink = sink
+        return len(cast(bytes, content))
 
 
 @dataclass
