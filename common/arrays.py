@@ -49,7 +49,10 @@ def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Give a batch of no rows."""
     import pyarrow as pa
 
-    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    types = schema.types
+    # One of a type does for all of its columns, and there are thousands.
+    nothing = {kind: pa.nulls(0, kind) for kind in dict.fromkeys(types)}
+    return pa.RecordBatch.from_arrays([nothing[kind] for kind in types], schema=schema)
 
 
 def table_from_rows(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -90,7 +90,6 @@ class CsvReader:
         self._combined = combined
         self._parsing = parsing or nullcontext()
         self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
-        self._names = [column.name for column in schema.columns]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12;
         # unless the user asked for numbers.
@@ -99,7 +98,7 @@ class CsvReader:
         self._asked = [c for c in schema.columns if c.is_cast and c.type in ("int64", "bool")]
         as_text = {column.source: pa.string() for column in (*self._guarded, *self._asked)}
         self._convert = self._options(self._types | as_text)
-        self._empty = empty_table(pa.schema([(column.name, self._types[column.source]) for column in schema.columns]))
+        self._empty = empty_table(pa.schema(list(self._types.items())))
 
     def read(self, path: Place, shown: str, bad: BadValues) -> pa.Table:
         """Read one file.
@@ -116,7 +115,7 @@ class CsvReader:
         Returns
         -------
         pyarrow.Table
-            One row per row of the file, final column names.
+            One row per row of the file, the schema's columns in its order by their names in the source.
 
         Raises
         ------
@@ -144,7 +143,7 @@ class CsvReader:
             raise describe_os_error(error, f"read {path}") from error
         if self._combined is not None:
             table = self._combined.only_objects(table, file.columns.own, shown)
-        return self._without_empty(table).rename_columns(self._names)
+        return self._without_empty(table)
 
     def _with_metadata(self, table: pa.Table, shown: str, bad: BadValues) -> pa.Table:
         """Make numbers of the metadata that are to be numbers, and of what the user asked for."""
@@ -183,8 +182,9 @@ class CsvReader:
 
     def _read_plain(self, file: _CsvFile) -> pa.Table | None:
         """Read a plain file; None where there is nothing in it."""
-        if not isinstance(file.path, CloudPlace):
-            return self._parse_checked(file, file.path)
+        if isinstance(file.path, Path):
+            is_small = file.path.stat().st_size <= _BLOCK_BYTES
+            return self._parse_checked(file, file.path.read_bytes() if is_small else file.path)
         held = file.path.read_bytes()
         with self._parsing:
             return self._parse_checked(file, held)

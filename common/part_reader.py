@@ -43,9 +43,10 @@ class PartTables:
 
 @dataclass
 class _ReadSource:
-    """The same of one source."""
+    """The same of one source: its columns as they come, and those that the tools add."""
 
     table: pa.Table
+    own: list[pa.Array]
     bad: BadValues
     disagreements: Disagreements
 
@@ -125,24 +126,28 @@ class PartReader:
                         future.cancel()
 
     def _collect(self, number: int, futures: list[Future[_ReadSource]]) -> PartTables:
-        import pyarrow as pa
-
         bad, disagreements = BadValues(self._on_bad_value), Disagreements()
-        read: dict[str, list[pa.Table]] = {schema.table: [] for schema in self._manifest.tables}
+        read: dict[str, list[_ReadSource]] = {schema.table: [] for schema in self._manifest.tables}
         try:
             for source, future in zip(self._manifest.sources_of(number), futures, strict=True):
                 found = future.result()
                 bad.add(found.bad)
                 disagreements.add(found.disagreements)
-                read[source.table].append(found.table)
+                read[source.table].append(found)
         finally:
             for future in futures:
                 future.cancel()
-        tables = {
-            name: pa.concat_tables(tables) if tables else empty_table(self._schemas[name])
-            for name, tables in read.items()
-        }
-        return PartTables(number, tables, bad, disagreements)
+        return PartTables(number, {name: self._table(name, found) for name, found in read.items()}, bad, disagreements)
+
+    def _table(self, name: str, found: Sequence[_ReadSource]) -> pa.Table:
+        """Put sources below each other; with hundreds of columns this takes as long for one as for all of them."""
+        import pyarrow as pa
+
+        if not found:
+            return empty_table(self._schemas[name])
+        columns = pa.concat_tables([source.table for source in found]).columns
+        columns += map(pa.chunked_array, zip(*(source.own for source in found), strict=True))
+        return pa.table(columns, schema=self._schemas[name])
 
     def _read(self, source: Source) -> _ReadSource:
         bad = BadValues(self._on_bad_value)
@@ -159,8 +164,9 @@ class PartReader:
         self._check_unchanged(path, shown, source)
         disagreements = Disagreements()
         if source.table == self._manifest.preset.image:
+            table = table.rename_columns([column.name for column in schema.columns])
             table = merged_with_path(table, self._held, source.path_values, source.dataset, disagreements)
-        return _ReadSource(self._with_own_columns(table, source), bad, disagreements)
+        return _ReadSource(table, self._own_values(source, table.num_rows), bad, disagreements)
 
     def _file(self, source: Source) -> Place:
         file = resolve(self._root, source.path)
@@ -177,14 +183,14 @@ class PartReader:
                 " (a copy keeps its time with cp -p or rsync -t)"
             )
 
-    def _with_own_columns(self, table: pa.Table, source: Source) -> pa.Table:
+    def _own_values(self, source: Source, rows: int) -> list[pa.Array]:
+        """Give the columns that the tools add to a source."""
         import pyarrow as pa
 
-        columns = table.columns
         values = typed_path_values(source.path_values, self._manifest.path_columns)
         values |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
+        columns = []
         for column in self._own_columns[source.table]:
             value, kind = values.get(column.name), arrow_type(column.type)
-            array = pa.nulls(table.num_rows, kind) if value is None else constant(value, table.num_rows).cast(kind)
-            columns.append(pa.chunked_array([array]))
-        return pa.table(columns, schema=self._schemas[source.table])
+            columns.append(pa.nulls(rows, kind) if value is None else constant(value, rows).cast(kind))
+        return columns
