@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.manifest import part_name
-from pycytominer_transform.common.parquet_groups import GroupsFile
+from pycytominer_transform.common.parquet_groups import EncodedGroup, GroupsFile, encoded
 from pycytominer_transform.common.profiles import ProfilesReader
 from pycytominer_transform.common.provenance import new_step, steps_to_json
 
@@ -30,22 +32,23 @@ def is_parquet_entry(name: str) -> bool:
     return name.startswith("part-") and name.endswith(".parquet") and "/" not in name
 
 
-def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
-    """Write all profiles into one Parquet file; gives the number of rows."""
-    with _GroupWriter(reader, sink, settings) as writer:
+def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any], *, threads: int) -> int:
+    """Write all profiles into one Parquet file, so many row groups at once; gives the number of rows."""
+    with _GroupWriter(reader, sink, settings, threads) as writer:
         for batch, _ in reader.batches():
             writer.add(batch)
     return writer.rows
 
 
-def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[str, Any]) -> int:
-    """Write a Parquet file per part; gives the number of rows.
+def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[str, Any], *, threads: int) -> int:
+    """Write a Parquet file per part, so many of its row groups at once; gives the number of rows.
 
     Where no part has a row there is one empty file, so that the columns can be read from it.
     """
     rows = 0
     for part, batches in _by_part(reader.batches()):
-        with folder.open(f"{part_name(part)}.parquet") as sink, _GroupWriter(reader, sink, settings) as writer:
+        name = f"{part_name(part)}.parquet"
+        with folder.open(name) as sink, _GroupWriter(reader, sink, settings, threads) as writer:
             for batch in batches:
                 writer.add(batch)
         rows += writer.rows
@@ -72,23 +75,31 @@ def _by_part(batches: Iterator[tuple[pa.RecordBatch, int]]) -> Iterator[tuple[in
 class _GroupWriter:
     """Gathers batches into row groups whose sizes depend on the rows alone, whatever sizes the batches have."""
 
-    def __init__(self, reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> None:
+    def __init__(self, reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any], threads: int) -> None:
         self._reader = reader
         self._schema = reader.schema.remove_metadata()
         self._settings = settings
-        self._file = GroupsFile(sink, partial(_parquet_writer, self._schema, settings["compression"]))
+        self._new_writer = partial(_parquet_writer, self._schema, settings["compression"])
+        self._file = GroupsFile(sink, self._new_writer)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        self._encoding: deque[Future[EncodedGroup]] = deque()
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._written_rows = 0
+        self._grouped_rows = 0
         self.rows = 0
 
     def __enter__(self) -> _GroupWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        # Without a footer the file, which is incomplete then and will be removed, does not look whole.
-        if kind is None:
+        with self._pool:
+            if kind is not None:
+                # Without a footer the file, which is incomplete then and will be removed, does not look whole.
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                return
             self._flush(everything=True)
+            self._write_until_left(0)
             self._file.close({PROVENANCE_KEY: self._history(), "pct.preset": self._reader.preset})
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -99,18 +110,24 @@ class _GroupWriter:
             self._flush(everything=False)
 
     def _group_rows(self) -> int:
-        return self._settings["row_group_rows"] or group_rows(self._schema, self._written_rows)
+        return self._settings["row_group_rows"] or group_rows(self._schema, self._grouped_rows)
 
     def _flush(self, *, everything: bool) -> None:
         import pyarrow as pa
 
         rest = pa.Table.from_batches(self._pending, schema=self._schema)
         while rest.num_rows >= (size := self._group_rows()) or (everything and rest.num_rows):
-            self._file.add(rest.slice(0, size))
-            self._written_rows += min(size, rest.num_rows)
+            self._write_until_left(self._threads)
+            self._encoding.append(self._pool.submit(encoded, rest.slice(0, size), self._new_writer))
+            self._grouped_rows += min(size, rest.num_rows)
             rest = rest.slice(size)
         self._pending = rest.to_batches()
         self._pending_rows = rest.num_rows
+
+    def _write_until_left(self, number: int) -> None:
+        """Write row groups in their order until so many are still being encoded."""
+        while len(self._encoding) > number:
+            self._file.add(self._encoding.popleft().result())
 
     def _history(self) -> str:
         step = new_step("pct-write", self._settings, {"rows": self.rows})

@@ -1,34 +1,60 @@
-"""Writing a Parquet file row group by row group in memory that does not grow with their number.
+"""Writing a Parquet file row group by row group, several at once, in memory that does not grow with their number.
 
-Arrow's writer keeps nearly a kilobyte for each column of each row group until the file's end. Here each row group has a
-writer of its own, whose footer is taken from it and kept compressed; the file's footer is put together of them at its
-end. A footer is one Thrift struct in compact form, of which only the list of row groups differs from writer to writer
-(https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift). The bytes are those that one
-writer of Arrow's would have written.
+Arrow's writer encodes on one thread, and keeps nearly a kilobyte for each column of each row group until the end.
+Here each row group has a writer of its own, on whichever thread, whose footer is taken from it, moved to where the row
+group comes to lie, and kept compressed; the file's footer is put together of them at its end. Of a footer only the list
+of row groups differs from writer to writer, see `parquet_footer`. The bytes are those that one writer of Arrow's would
+have written.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-import mmap
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
+
+from pycytominer_transform.common.parquet_footer import moved, varint
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from _typeshed import ReadableBuffer
 
+    NewWriter = Callable[[pa.NativeFile], pq.ParquetWriter]
+    """Makes Arrow's writer on a file, always with the same schema and settings."""
+
 _MAGIC = b"PAR1"
-_TAIL_BYTES = 8
-"""The footer's length and the magic word, behind the footer."""
+_LENGTH_BYTES = 4
+"""Of a footer's length, between it and the magic word at the end."""
 _ROWS_FIELD, _GROUPS_FIELD = b"\x16", b"\x19"
 """Of a footer: its rows, of 64 bits (field 3), and its row groups, a list (field 4)."""
 _STRUCTS = 0x0C
-_ADVANCE_BYTES = 1 << 24
+_MOST_IN_HEADER = 15
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class EncodedGroup:
+    """A row group as it lies in a file that has no other: its bytes, and that file's footer."""
+
+    rows: int
+    body: list[bytes]
+    footer: bytes
+
+
+def encoded(rows: pa.Table, new_writer: NewWriter) -> EncodedGroup:
+    """Encode a table, which has rows, as one row group; several threads can do this at once."""
+    pieces = _Pieces()
+    sink = pieces.for_arrow()
+    writer = new_writer(sink)
+    writer.write_table(rows, row_group_size=rows.num_rows)
+    writer.close()
+    sink.flush()
+    footer = pieces.without_footer()
+    return EncodedGroup(rows.num_rows, pieces.list, footer)
 
 
 class GroupsFile:
@@ -39,10 +65,10 @@ class GroupsFile:
     sink : file
         Where it goes; nothing is read from it, nor is its place asked for.
     new_writer : callable
-        Makes Arrow's writer on a file, always with the same schema and settings.
+        See `NewWriter`; what made the row groups.
     """
 
-    def __init__(self, sink: BinaryIO, new_writer: Callable[[pa.NativeFile], pq.ParquetWriter]) -> None:
+    def __init__(self, sink: BinaryIO, new_writer: NewWriter) -> None:
         self._sink = sink
         self._new_writer = new_writer
         self._place = len(_MAGIC)
@@ -53,23 +79,17 @@ class GroupsFile:
         self._empty = self._footer_without_groups({})
         sink.write(_MAGIC)
 
-    def add(self, rows: pa.Table) -> None:
-        """Write a table, which has rows, as one row group."""
-        segment = _Segment(self._sink)
-        file = segment.for_arrow()
-        writer = self._new_writer(file)
+    def add(self, group: EncodedGroup) -> None:
+        """Write a row group below those before it."""
+        for piece in group.body:
+            self._sink.write(piece)
         try:
-            segment.begins_at(self._place, file)
-            writer.write_table(rows, row_group_size=rows.num_rows)
-        except BaseException:
-            # A footer, which `__del__` would add, makes the file look whole.
-            writer.is_open = False
-            raise
-        segment.ends_here()
-        writer.close()
-        self._place += segment.written
-        self._rows += rows.num_rows
-        self._groups.append(zlib.compress(self._group_of(segment.footer, rows.num_rows), 1))
+            description = moved(self._group_of(group), self._place - len(_MAGIC))
+        except ValueError as error:
+            raise _unexpected() from error
+        self._groups.append(zlib.compress(description, 1))
+        self._place += sum(map(len, group.body))
+        self._rows += group.rows
 
     def close(self, metadata: dict[str, str]) -> None:
         """Write the footer, with further keys and values of the file's."""
@@ -88,102 +108,78 @@ class GroupsFile:
         for piece in pieces:
             self._sink.write(piece)
             length += len(piece)
-        self._sink.write(length.to_bytes(4, "little") + _MAGIC)
+        self._sink.write(length.to_bytes(_LENGTH_BYTES, "little") + _MAGIC)
 
     def _footer_without_groups(self, metadata: dict[str, str]) -> bytes:
-        segment = _Segment(io.BytesIO())
-        writer = self._new_writer(segment.for_arrow())
-        segment.ends_here()
+        pieces = _Pieces()
+        sink = pieces.for_arrow()
+        writer = self._new_writer(sink)
         if metadata:
             writer.add_key_value_metadata(metadata)
         writer.close()
-        return segment.footer
+        sink.flush()
+        return pieces.without_footer()
 
-    def _group_of(self, footer: bytes, rows: int) -> bytes:
-        """Give a row group's description of the footer of a file that has no other."""
+    def _group_of(self, group: EncodedGroup) -> bytes:
+        """Give a row group's description of its footer."""
+        footer = group.footer
         if not self._groups:
             # They differ first in the number of rows.
             pairs = enumerate(zip(footer, self._empty, strict=False))
             self._head = footer[: next(place for place, (one, other) in pairs if one != other)].removesuffix(
                 _ROWS_FIELD
             )
-        before, bare = self._head + _rows_and_groups(rows, 1), self._head + _rows_and_groups(0, 0)
+        before, bare = self._head + _rows_and_groups(group.rows, 1), self._head + _rows_and_groups(0, 0)
         after = self._empty[len(bare) :]
         if not (self._empty.startswith(bare) and footer.startswith(before) and footer.endswith(after)):
             raise _unexpected()
         return footer[len(before) : len(footer) - len(after)]
 
 
-class _Segment(io.RawIOBase):
-    """What one of Arrow's writers writes to: passes the rows' bytes on, and keeps the footer for itself."""
+class _Pieces(io.RawIOBase):
+    """A file in memory, in pieces: a buffer that grows is copied, and takes twice the room."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._sink = sink
-        self._kept: list[bytes] | None = None
-        self._is_body = False
-        self.written = 0
+        self.list: list[bytes] = []
 
     def for_arrow(self) -> pa.NativeFile:
-        """Give it as what a writer is made on, which begins it with the magic word.
+        """Give it as what a writer is made on.
 
-        Not to be held by the segment: Arrow holds that in turn, where Python's collector of garbage sees nothing.
+        Not to be held here: Arrow holds this in turn, where Python's collector of garbage sees nothing.
         """
         import pyarrow as pa
 
-        return pa.PythonFile(self, mode="w")
-
-    def begins_at(self, place: int, file: pa.NativeFile) -> None:
-        """Pass on what is written from now on; it comes to lie at a place in the file."""
-        # Arrow counts what it writes, and asks nobody else where it is.
-        for start in range(len(_MAGIC), place, _ADVANCE_BYTES):
-            file.write(_nothing()[: min(_ADVANCE_BYTES, place - start)])
-        self._is_body = True
-
-    def ends_here(self) -> None:
-        """Keep what is written from now on."""
-        self._kept = []
+        return pa.BufferedOutputStream(pa.PythonFile(self, mode="w"), _PIECE_BYTES)
 
     def writable(self) -> bool:
-        """Say that it can be written to."""
         return True
 
     def write(self, content: ReadableBuffer) -> int:
-        """Take bytes: before the rows nothing is done with them."""
-        size = len(cast(bytes, content))
-        if self._kept is not None:
-            self._kept.append(bytes(content))
-        elif self._is_body:
-            self._sink.write(content)
-            self.written += size
-        return size
+        self.list.append(bytes(content))
+        return len(self.list[-1])
 
-    @property
-    def footer(self) -> bytes:
-        """The footer alone."""
-        return b"".join(self._kept or ())[:-_TAIL_BYTES]
+    def without_footer(self) -> bytes:
+        """Take off a Parquet file's footer, which is given, and the words at both ends."""
+        end = self._taken(len(_MAGIC) + _LENGTH_BYTES)
+        footer = self._taken(int.from_bytes(end[:_LENGTH_BYTES], "little"))
+        self.list[0] = self.list[0].removeprefix(_MAGIC)
+        return footer
 
-
-@functools.cache
-def _nothing() -> pa.Buffer:
-    """Give bytes that nobody looks at; memory that is not touched takes no room."""
-    import pyarrow as pa
-
-    return pa.py_buffer(mmap.mmap(-1, _ADVANCE_BYTES))
+    def _taken(self, size: int) -> bytes:
+        """Take bytes off the end."""
+        taken = b""
+        while len(taken) < size:
+            taken = self.list.pop() + taken
+        self.list.append(taken[: len(taken) - size])
+        return taken[len(taken) - size :]
 
 
 def _rows_and_groups(rows: int, groups: int) -> bytes:
     """Write the fields of a footer between its schema and its first row group."""
-    header = bytes([groups << 4 | _STRUCTS]) if groups < 15 else bytes([0xF0 | _STRUCTS]) + _varint(groups)
-    return _ROWS_FIELD + _varint(2 * rows) + _GROUPS_FIELD + header
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*found, number])
+    is_long = groups >= _MOST_IN_HEADER
+    header = bytes([min(groups, _MOST_IN_HEADER) << 4 | _STRUCTS]) + (varint(groups) if is_long else b"")
+    return _ROWS_FIELD + varint(2 * rows) + _GROUPS_FIELD + header
 
 
 def _unexpected() -> RuntimeError:

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     for table in TABLES:
         name = table if kind == "cytominer_database" else f"Per_{table}"
         scan = f"SELECT * FROM sqlite_scan('{source}', '{name}')"
-        connection.execute(f"COPY ({scan}) TO '{out}/{table}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY ({scan}) TO '{out}/{table}.parquet' (FORMAT parquet, COMPRESSION lz4_raw)")
     return 0
 
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.profiles import ProfilesReader
 
 TOOL = "pct-write"
-COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "none")
+COMPRESSIONS = ("lz4", "zstd", "snappy", "gzip", "none")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+_MOST_THREADS = 4
+"""Each takes the memory of a row group, and the stages before seldom give more to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +40,13 @@ class WriteOptions:
         Parquet codec.
     row_group_rows : int
         Rows per row group; 0 for 4 MB of values at first and up to 32 MB further down, see `parquet.group_rows`.
+    threads : int
+        Row groups to encode at once; 0 for as many as there are processors to use, but no more than 4.
     """
 
-    compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = "zstd"
+    compression: Literal["lz4", "zstd", "snappy", "gzip", "none"] = "lz4"
     row_group_rows: int = 0
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,11 @@ def write(
     from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
     from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import open_profiles
+    from pycytominer_transform.common.resources import usable_threads
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
+    settings, threads = result_options(options), options.threads or min(usable_threads(), _MOST_THREADS)
     profiles = [profiles] if isinstance(profiles, str) else profiles
     place = named_place(output, storage)
     one_file = is_one_file(place)
@@ -99,14 +106,14 @@ def write(
         if output == STANDARD:
             sink = stack.enter_context(open_standard_output("Parquet"))
             reader = open_profiles(profiles, stack, storage)
-            return _summary(reader, write_file(reader, sink, result_options(options)), [])
+            return _summary(reader, write_file(reader, sink, settings, threads=threads), [])
         reader = open_profiles(profiles, stack, storage)
         if one_file:
             with complete_file(place, overwrite=overwrite) as file:
-                rows = write_file(reader, file, result_options(options))
+                rows = write_file(reader, file, settings, threads=threads)
         else:
             with complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder:
-                rows = write_folder(reader, folder, result_options(options))
+                rows = write_folder(reader, folder, settings, threads=threads)
         return _summary(reader, rows, sizes(place))
 
 
@@ -130,7 +137,7 @@ def _summary(reader: ProfilesReader, rows: int, written: Sequence[int]) -> Write
 def add_write_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this stage; `pct-flow` has them too."""
     group = parser.add_argument_group("writing")
-    group.add_argument("--compression", choices=COMPRESSIONS, default="zstd", help="Parquet codec (%(default)s)")
+    group.add_argument("--compression", choices=COMPRESSIONS, default="lz4", help="Parquet codec (%(default)s)")
     group.add_argument(
         "--row-group-rows", metavar="N", type=commandline.positive, default=0,
         help="rows per Parquet row group (default: 4 to 32 MB of values, more the longer the file)",
@@ -139,7 +146,7 @@ def add_write_options(parser: argparse.ArgumentParser) -> None:
 
 def write_options(args: argparse.Namespace) -> WriteOptions:
     """Make the options of parsed words."""
-    return WriteOptions(compression=args.compression, row_group_rows=args.row_group_rows)
+    return WriteOptions(compression=args.compression, row_group_rows=args.row_group_rows, threads=args.threads)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -154,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser, "where the Parquet goes: NAME.parquet for one file, else a folder of one file per part"
     )
     add_write_options(parser)
+    commandline.add_threads(parser)
     add_storage(parser)
     commandline.add_prefect(parser)
     return parser

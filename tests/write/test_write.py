@@ -156,7 +156,19 @@ def test_the_codec_is_the_one_asked_for(name: str, codec: str, profiles: Path, t
     run("write", profiles, "-o", tmp_path / "usual.parquet")
     assert parquet_table(tmp_path / "out.parquet").equals(parquet_table(tmp_path / "usual.parquet"))
     usual = pq.read_metadata(tmp_path / "usual.parquet").row_group(0)
-    assert {usual.column(i).compression for i in range(usual.num_columns)} == {"ZSTD"}
+    assert {usual.column(i).compression for i in range(usual.num_columns)} == {"LZ4"}
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_the_bytes_are_the_same_on_any_number_of_threads(compression: str, profiles: Path, tmp_path: Path) -> None:
+    made = []
+    for threads in (1, 2, 5):
+        out = tmp_path / f"{threads}.parquet"
+        words = ("--threads", str(threads), "--compression", compression, "--row-group-rows", "10")
+        run("write", profiles, "-o", out, *words)
+        made.append(out.read_bytes())
+    assert pq.read_metadata(tmp_path / "5.parquet").num_row_groups > 10
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 10_000])
