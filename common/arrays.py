@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ def constant(value: str | float, count: int) -> pa.Array:
     builder = pa.lib.StringBuilder()
     builder.append(value)
     return builder.finish().take(zeros)
+
+
+def repeated(values: Sequence[str | int | float | None], counts: Sequence[int], kind: pa.DataType) -> pa.Array:
+    """Give an array of values, each as many times as its count says, cast to a type."""
+    import pyarrow as pa
+
+    different = list(dict.fromkeys(values))
+    each = [pa.nulls(1, kind) if value is None else constant(value, 1).cast(kind) for value in different]
+    place_of = {value: place for place, value in enumerate(different)}
+    places = array("q")
+    for value, count in zip(values, counts, strict=True):
+        places.extend(array("q", [place_of[value]]) * count)
+    indices = pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)])
+    return pa.concat_arrays(each).take(indices) if each else pa.nulls(0, kind)
 
 
 def empty_table(schema: pa.Schema) -> pa.Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -32,12 +34,14 @@ from pycytominer_transform.common.csv_files import (
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
 from pycytominer_transform.common.place import Place
+from pycytominer_transform.common.resources import usable_threads
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 1 << 24
 _HEADER_BYTES = 1 << 20
+_READERS_KEPT = 16
 _MOST_HELD = 1 << 26
 """Bytes of an object's text to hold at once; larger ones are parsed as they come."""
 
@@ -72,14 +76,11 @@ class CsvReader:
         What an empty field is in a column of text.
     combined : CombinedTable, optional
         How the table lies within files that hold several.
-    parsing : context manager, optional
-        Held while a file that has come from afar is parsed: more may be on their way than there are processors.
     """
 
     def __init__(
         self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE,
         empty_text: Literal["kept", "null"] = "kept", combined: CombinedTable | None = None,
-        parsing: AbstractContextManager[object] | None = None,
     ) -> None:  # fmt: skip
         import pyarrow as pa
         import pyarrow.csv
@@ -88,7 +89,6 @@ class CsvReader:
         self.schema = schema
         self._max_inflate = max_inflate
         self._combined = combined
-        self._parsing = parsing or nullcontext()
         self._may_be_empty = [c.source for c in schema.columns if c.type == "string" and empty_text == "null"]
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12;
@@ -186,7 +186,7 @@ class CsvReader:
             is_small = file.path.stat().st_size <= _BLOCK_BYTES
             return self._parse_checked(file, file.path.read_bytes() if is_small else file.path)
         held = file.path.read_bytes()
-        with self._parsing:
+        with _parsing():
             return self._parse_checked(file, held)
 
     def _parse_checked(self, file: _CsvFile, content: Path | bytes) -> pa.Table | None:
@@ -194,12 +194,10 @@ class CsvReader:
         import pyarrow as pa
 
         checks = ByteChecks(file.shown)
-        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb", buffering=0) as stream:
-            block = stream.read(_BLOCK_BYTES)
-            first = block[:_HEADER_BYTES]
-            while block:
-                checks.see(block)
-                block = stream.read(_BLOCK_BYTES)
+        first = b""
+        for block in [content] if isinstance(content, bytes) else _blocks(content):
+            first = first or block[:_HEADER_BYTES]
+            checks.see(block)
         if not first:
             return None
         checks.check_end()
@@ -265,6 +263,26 @@ class CsvReader:
                 array = self._converted(array, column, shown, bad)
             columns.append(array)
         return pa.table(columns, names=texts.column_names)
+
+
+@cache
+def _parsing() -> threading.Semaphore:
+    """Give what is held while a file from afar is parsed: more may be on their way than there are processors."""
+    return threading.Semaphore(usable_threads())
+
+
+@lru_cache(_READERS_KEPT)
+def csv_reader(
+    schema: TableSchema, max_inflate: int, empty_text: Literal["kept", "null"], combined: CombinedTable | None
+) -> CsvReader:
+    """Give the reader of a table; the same again for the next part of the same plate."""
+    return CsvReader(schema, max_inflate=max_inflate, empty_text=empty_text, combined=combined)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            yield block
 
 
 def _is_far_and_large(path: Place) -> bool:

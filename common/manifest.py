@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST_VERSION = 2
+_TABLES_KEPT = 4
+"""Schemas of tables to keep: a flow reads and writes thousands of manifests that have the same."""
 
 PathValues = tuple[tuple[str, str], ...]
 """The columns that a dataset's path gives, each with its text."""
@@ -89,8 +91,9 @@ class Column:
 
 def held_as(column: Column, columns: Iterable[Column]) -> Column | None:
     """Find the column of a table that says the same as one from paths: ``Metadata_Well``, ``Image_Metadata_Well``."""
-    held = {own.name.lower(): own for own in columns}
-    return held.get(column.name.lower()) or held.get(f"image_{column.name}".lower())
+    name = column.name.lower()
+    held = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
+    return held.get(name) or held.get(f"image_{name}")
 
 
 @dataclass(frozen=True)
@@ -225,8 +228,9 @@ def manifest_to_arrow(manifest: Manifest) -> pa.Table:
     """Write a manifest as an Arrow table, one row per source."""
     import pyarrow as pa
 
-    rest = asdict(replace(manifest, sources=()))
+    rest = asdict(replace(manifest, sources=(), tables=()))
     del rest["sources"]
+    rest["tables"] = _keys_of(manifest.tables)
     metadata = {"pct.role": "manifest", "pct.manifest": json.dumps(rest)}
     rows = (_row(source) for source in manifest.sources)
     return table_from_rows(rows, pa.schema(_arrow_fields(), metadata=metadata))
@@ -269,18 +273,31 @@ def _row(source: Source) -> dict[str, Any]:
     return plain | {"row_ranges": runs, "path_values": pairs}
 
 
+@lru_cache(_TABLES_KEPT)
+def _keys_of(tables: tuple[TableSchema, ...]) -> list[dict[str, Any]]:
+    return [asdict(schema) for schema in tables]
+
+
+@lru_cache(_TABLES_KEPT)
+def _tables_of(text: str) -> tuple[TableSchema, ...]:
+    """Make the tables' schemas of JSON, and check them."""
+    tables = tuple(
+        TableSchema(entry["table"], entry["prefix"], tuple(Column(**column) for column in entry["columns"]))
+        for entry in json.loads(text)
+    )
+    check_types(*tables, *(column for schema in tables for column in schema.columns))
+    if any(column.type not in TYPES for schema in tables for column in schema.columns):
+        raise ValueError("an unknown column type")
+    return tables
+
+
 def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) -> Manifest:
     try:
-        tables = tuple(
-            TableSchema(entry["table"], entry["prefix"], tuple(Column(**column) for column in entry["columns"]))
-            for entry in rest["tables"]
-        )
+        tables = _tables_of(json.dumps(rest["tables"]))
         steps = tuple(Step(**step) for step in rest["provenance"])
-        check_types(*sources, *tables, *(column for schema in tables for column in schema.columns), *steps)
+        check_types(*sources, *steps)
         for source in sources:
             check_source(source)
-        if any(column.type not in TYPES for schema in tables for column in schema.columns):
-            raise ValueError("an unknown column type")
         if not {source.table for source in sources} <= {schema.table for schema in tables}:
             raise ValueError("a source of an unknown table")
         paths = {column["name"] for column in rest["path_columns"]}

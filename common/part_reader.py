@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.arrays import constant, empty_table
+from pycytominer_transform.common.arrays import empty_table, repeated
 from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.cloud_place import CloudPlace
 from pycytominer_transform.common.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.csv_layout import combined_table
-from pycytominer_transform.common.csv_reader import CsvReader
+from pycytominer_transform.common.csv_reader import CsvReader, csv_reader
 from pycytominer_transform.common.disagreements import Disagreements
 from pycytominer_transform.common.errors import SourceChangedError, SourceNotFoundError
 from pycytominer_transform.common.manifest import Manifest, Source, held_as
@@ -23,7 +22,6 @@ from pycytominer_transform.common.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.npz_reader import read_npz
 from pycytominer_transform.common.path_metadata import merged_with_path, typed_path_values
 from pycytominer_transform.common.place import Place, local_path
-from pycytominer_transform.common.resources import usable_threads
 from pycytominer_transform.common.sqlite_reader import read_sqlite
 from pycytominer_transform.common.tree import fingerprint, resolve
 
@@ -43,10 +41,10 @@ class PartTables:
 
 @dataclass
 class _ReadSource:
-    """The same of one source: its columns as they come, and those that the tools add."""
+    """The same of one source: its columns as they come, and what the tools add to each row, by the column's name."""
 
     table: pa.Table
-    own: list[pa.Array]
+    own: dict[str, str | int | float | None]
     bad: BadValues
     disagreements: Disagreements
 
@@ -88,16 +86,9 @@ class PartReader:
         ]
         paths = {column.name: held_as(column, images) for column in manifest.path_columns}
         self._held = {name: own for name, own in paths.items() if own is not None}
-        parsing = threading.Semaphore(usable_threads())
-        if manifest.preset.format == "csv":
+        if (preset := manifest.preset).format == "csv":
             self._csv_readers = {
-                schema.table: CsvReader(
-                    schema,
-                    max_inflate=max_inflate,
-                    empty_text=manifest.preset.empty_text,
-                    combined=combined_table(schema.table, manifest.preset),
-                    parsing=parsing,
-                )
+                schema.table: csv_reader(schema, max_inflate, preset.empty_text, combined_table(schema.table, preset))
                 for schema in manifest.tables
             }
 
@@ -129,6 +120,8 @@ class PartReader:
         bad, disagreements = BadValues(self._on_bad_value), Disagreements()
         read: dict[str, list[_ReadSource]] = {schema.table: [] for schema in self._manifest.tables}
         try:
+            # Not one by one: each time the other threads would have to wait for this one.
+            wait(futures, return_when=FIRST_EXCEPTION)
             for source, future in zip(self._manifest.sources_of(number), futures, strict=True):
                 found = future.result()
                 bad.add(found.bad)
@@ -146,7 +139,9 @@ class PartReader:
         if not found:
             return empty_table(self._schemas[name])
         columns = pa.concat_tables([source.table for source in found]).columns
-        columns += map(pa.chunked_array, zip(*(source.own for source in found), strict=True))
+        rows = [source.table.num_rows for source in found]
+        for column in self._own_columns[name]:
+            columns.append(repeated([source.own.get(column.name) for source in found], rows, arrow_type(column.type)))
         return pa.table(columns, schema=self._schemas[name])
 
     def _read(self, source: Source) -> _ReadSource:
@@ -166,7 +161,9 @@ class PartReader:
         if source.table == self._manifest.preset.image:
             table = table.rename_columns([column.name for column in schema.columns])
             table = merged_with_path(table, self._held, source.path_values, source.dataset, disagreements)
-        return _ReadSource(table, self._own_values(source, table.num_rows), bad, disagreements)
+        own = typed_path_values(source.path_values, self._manifest.path_columns)
+        own |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
+        return _ReadSource(table, own, bad, disagreements)
 
     def _file(self, source: Source) -> Place:
         file = resolve(self._root, source.path)
@@ -182,15 +179,3 @@ class PartReader:
                 f"{shown}: its size or time of modification has changed since pct-discover looked at it; run that again"
                 " (a copy keeps its time with cp -p or rsync -t)"
             )
-
-    def _own_values(self, source: Source, rows: int) -> list[pa.Array]:
-        """Give the columns that the tools add to a source."""
-        import pyarrow as pa
-
-        values = typed_path_values(source.path_values, self._manifest.path_columns)
-        values |= {DATASET: source.dataset, TABLE_NUMBER: source.table_number}
-        columns = []
-        for column in self._own_columns[source.table]:
-            value, kind = values.get(column.name), arrow_type(column.type)
-            columns.append(pa.nulls(rows, kind) if value is None else constant(value, rows).cast(kind))
-        return columns
