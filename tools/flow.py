@@ -110,9 +110,13 @@ def convert(
     from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
     from pycytominer_transform.common.prefect_server import LOOPBACK, prefect_api
     from pycytominer_transform.common.progress_bars import only_these_bars
+    from pycytominer_transform.common.resources import hold_no_free_memory
     from pycytominer_transform.common.work_dir import leads_to_output, open_work_dir, work_stem
 
-    options = _resolved(options or FlowOptions(), source)
+    options = options or FlowOptions()
+    if options.join.memory:
+        hold_no_free_memory()
+    options = _resolved(options, source)
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     place = place_of(output, options.storage)
@@ -360,6 +364,7 @@ def _resolved(options: FlowOptions, source: str) -> FlowOptions:
             threads=options.join.threads or each,
             memory=(memory or usable_memory() // 2) // in_one_process,
         ),
+        write=replace(options.write, threads=options.write.threads or (in_one_process if memory else 0)),
     )
 
 
