@@ -177,6 +177,13 @@ class Manifest:
         Its dataset; a table number where it has none; and what the datasets' paths say that neither it nor the image
         table says itself.
         """
+        return self._own_columns[schema.table]
+
+    @cached_property
+    def _own_columns(self) -> dict[str, list[Column]]:
+        return {schema.table: self._columns_added_to(schema) for schema in self.tables}
+
+    def _columns_added_to(self, schema: TableSchema) -> list[Column]:
         added = [Column("", DATASET, "string")]
         if self.has_many_datasets and all(column.name != TABLE_NUMBER for column in schema.columns):
             added.append(Column("", TABLE_NUMBER, "int64"))

@@ -79,6 +79,7 @@ class _GroupWriter:
         self._reader = reader
         self._schema = reader.schema.remove_metadata()
         self._settings = settings
+        self._row_bytes = row_bytes(self._schema)
         self._new_writer = partial(_parquet_writer, self._schema, settings["compression"])
         self._file = GroupsFile(sink, self._new_writer)
         self._threads = threads
@@ -110,7 +111,7 @@ class _GroupWriter:
             self._flush(everything=False)
 
     def _group_rows(self) -> int:
-        return self._settings["row_group_rows"] or group_rows(self._schema, self._grouped_rows)
+        return self._settings["row_group_rows"] or group_rows(self._row_bytes, self._grouped_rows)
 
     def _flush(self, *, everything: bool) -> None:
         import pyarrow as pa
@@ -134,14 +135,18 @@ class _GroupWriter:
         return steps_to_json([*self._reader.steps, step])
 
 
-def group_rows(schema: pa.Schema, before: int) -> int:
-    """Choose the rows of the row group that comes after so many rows.
+def row_bytes(schema: pa.Schema) -> int:
+    """Estimate the bytes of a row."""
+    return sum(kind.bit_width // 8 if _is_fixed(kind) else _TEXT_BYTES for kind in schema.types)
+
+
+def group_rows(row_size: int, before: int) -> int:
+    """Choose the rows of the row group that comes after so many rows, of rows of so many bytes.
 
     Small ones can be passed over by who looks for one well, and each costs who opens the file: so they grow with the
     file, from about 4 MB of values (1,024 rows at least) to 32 MB.
     """
-    row_bytes = sum(field.type.bit_width // 8 if _is_fixed(field.type) else _TEXT_BYTES for field in schema)
-    first, most = (_clamped(size // max(row_bytes, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))
+    first, most = (_clamped(size // max(row_size, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))
     return min(max(before // _GROWTH, first), most)
 
 

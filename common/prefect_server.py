@@ -108,6 +108,7 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
 
     """
     with ExitStack() as stack:
+        stack.callback(gc.unfreeze)
         with _collector_paused():
             home = stack.enter_context(scratch_folder(HOME_PREFIX))
             stack.enter_context(_room_in(home))
@@ -141,12 +142,16 @@ def _room_in(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Keep Python from looking for garbage among the classes that Prefect makes: a third of the time of its import."""
+    """Keep Python from looking for garbage among the classes that Prefect makes: a third of the time of its import.
+
+    Nor does it later, until `gc.unfreeze`: that takes most of a second, for which no thread of a flow gets on.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()
 

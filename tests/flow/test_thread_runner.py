@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -10,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.futures import PrefectConcurrentFuture
-from pycytominer_transform.common.thread_runner import _SuccessionExecutor
+from pycytominer_transform.common.thread_runner import QuickThreadTaskRunner, _SuccessionExecutor
 
 PATIENCE = 20
 
@@ -78,3 +79,16 @@ def test_what_waits_for_what_is_cancelled_is_cancelled_too(pool: _SuccessionExec
     assert [future.result(PATIENCE) for future in busy] == [True, True]
     assert never.cancelled()
     assert after.cancelled()
+
+
+@pytest.mark.parametrize("before", [0.005, 0.0001])
+def test_threads_give_way_to_each_other_sooner_while_it_runs(before: float) -> None:
+    usual = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(before)
+        with pytest.raises(ZeroDivisionError), QuickThreadTaskRunner(max_workers=2):
+            assert sys.getswitchinterval() == pytest.approx(min(before, 0.0005))
+            raise ZeroDivisionError
+        assert sys.getswitchinterval() == pytest.approx(before)
+    finally:
+        sys.setswitchinterval(usual)

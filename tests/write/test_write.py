@@ -15,7 +15,7 @@ from converting import parquet_table, run, run_shell
 from hypothesis import given
 from hypothesis import strategies as st
 from plates import Plate, write_csv
-from pycytominer_transform.common.parquet import group_rows
+from pycytominer_transform.common.parquet import group_rows, row_bytes
 from pycytominer_transform.tools import write
 
 PLATE = Plate(folders=4, cells=40, features=8, sites=2, missing=0.1, nan_share=0.1)
@@ -216,12 +216,13 @@ types = st.sampled_from([pa.int64(), pa.float64(), pa.float32(), pa.string(), pa
 def test_row_groups_grow_with_the_file_from_4_to_32_mb_of_values(kinds: list[pa.DataType], before: int) -> None:
     schema = pa.schema([(str(i), kind) for i, kind in enumerate(kinds)])
     size = sum(kind.bit_width // 8 if pa.types.is_primitive(kind) else 32 for kind in kinds)
-    for rows, least in ((group_rows(schema, 0), 4_000_000), (group_rows(schema, 1 << 40), 32_000_000)):
+    each = row_bytes(schema)
+    for rows, least in ((group_rows(each, 0), 4_000_000), (group_rows(each, 1 << 40), 32_000_000)):
         assert 1024 <= rows <= 1 << 20
         if 1024 < rows < 1 << 20:
             assert rows * size <= least < (rows + 1) * size
-    first, most = group_rows(schema, 0), group_rows(schema, 1 << 40)
-    assert group_rows(schema, before) == min(max(first, before // 16), most)
+    first, most = group_rows(each, 0), group_rows(each, 1 << 40)
+    assert group_rows(each, before) == min(max(first, before // 16), most)
 
 
 def test_row_groups_of_a_growing_file(tmp_path: Path) -> None:
