@@ -83,12 +83,19 @@ def test_what_waits_for_what_is_cancelled_is_cancelled_too(pool: _SuccessionExec
 
 @pytest.mark.parametrize("before", [0.005, 0.0001])
 def test_threads_give_way_to_each_other_sooner_while_it_runs(before: float) -> None:
+    def ending() -> None:
+        with QuickThreadTaskRunner(max_workers=2):
+            during.append(sys.getswitchinterval())
+            raise ZeroDivisionError
+
+    during: list[float] = []
     usual = sys.getswitchinterval()
     try:
         sys.setswitchinterval(before)
-        with pytest.raises(ZeroDivisionError), QuickThreadTaskRunner(max_workers=2):
-            assert sys.getswitchinterval() == pytest.approx(min(before, 0.0005))
-            raise ZeroDivisionError
-        assert sys.getswitchinterval() == pytest.approx(before)
+        with pytest.raises(ZeroDivisionError):
+            ending()
+        after = sys.getswitchinterval()
     finally:
         sys.setswitchinterval(usual)
+    assert during == [pytest.approx(min(before, 0.0005), abs=1e-5)]
+    assert after == pytest.approx(before, abs=1e-5)
