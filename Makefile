@@ -22,7 +22,7 @@ FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test lint format readme bench fuzz torture images test-containers lock clean
+.PHONY: help setup convert test test-endurance lint format readme bench fuzz torture images test-containers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small d
 
 test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
+
+test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
+	$(BIN)/python -m pytest -m endurance -n logical --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint .mypy_path  ## ruff and mypy strict
 	$(BIN)/ruff check .

@@ -123,9 +123,9 @@ def _matching_rows(
             connection.register(name, view)
         for partner in (*plan.partners, *children):
             keys_of_one = [*partner.scope, partner.object_number] if partner.object_number else [*partner.scope]
-            _refuse_duplicates(connection, partner.table, keys_of_one)
+            _refuse_duplicates(connection, partner.table, tables[partner.table], keys_of_one)
         if plan.anchor_number:
-            _refuse_duplicates(connection, plan.anchor, list(plan.order))
+            _refuse_duplicates(connection, plan.anchor, tables[plan.anchor], list(plan.order))
         for partner in plan.partners:
             if partner.is_child:
                 _refuse_siblings(connection, partner)
@@ -137,13 +137,28 @@ def _matching_rows(
             connection.unregister(name)
 
 
-def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, keys: list[str]) -> None:
+def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, keys: list[str]) -> None:
+    if _are_distinct(rows, keys):
+        return
     twice = connection.execute(duplicate_query(table, keys)).fetchone()
     if twice is not None:
         named = ", ".join(f"{key} {value}" for key, value in zip(keys, twice, strict=True))
         raise DataError(
             f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?"
         )
+
+
+def _are_distinct(rows: pa.Table, keys: list[str]) -> bool:
+    """Say whether no two rows have the same keys; Arrow needs a tenth of the time that DuckDB plans its query for.
+
+    Rows without the last key, the object's number, are not looked at; nor does DuckDB's query.
+    """
+    import pyarrow.compute as pc
+
+    present = rows.select(keys)
+    if keys and present[keys[-1]].null_count:
+        present = present.filter(pc.is_valid(present[keys[-1]]))
+    return present.group_by(keys, use_threads=False).aggregate([]).num_rows == present.num_rows
 
 
 def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache
 def tool_version() -> str:
     """Give the version; looked up only when asked, since that takes longer than all else in ``--help``."""
     from importlib.metadata import version

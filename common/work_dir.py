@@ -96,6 +96,10 @@ class WorkDir:
         """Give the place of one part's profiles."""
         return self.path / _PROFILES / part_name(part)
 
+    def has_profiles(self, part: int) -> bool:
+        """Say whether a part's profiles are there, whatever they were made of."""
+        return (self.profiles_of(part) / MANIFEST_FILE).is_file()
+
     def finished_counts(self, part: int, wanted: Manifest, steps: Sequence[Step]) -> dict[str, Any] | None:
         """Give the counts of a part that an earlier run finished.
 
@@ -114,7 +118,7 @@ class WorkDir:
             What its join counted; None where it is to be made, again or for the first time.
         """
         place = self.profiles_of(part)
-        if not (place / MANIFEST_FILE).is_file():
+        if not self.has_profiles(part):
             return None
         try:
             before = read_manifest_beside(place)

@@ -66,10 +66,11 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in a line each where tests on real files were skipped, and those of images and engines left out."""
+    """Say in a line each where tests on real files were skipped, and which others were left out."""
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SHARED_DATA in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} tests on real files were skipped: {NO_SHARED_DATA}", yellow=True)
-    if terminalreporter.config.getoption("-m") == "not containers":
+    if terminalreporter.config.getoption("-m") == "not containers and not endurance":
         there = "" if shutil.which("docker") else " (there is no docker here)"
+        terminalreporter.write_line("tests of full disks, jumping clocks and crowds were left out; make test-endurance")
         terminalreporter.write_line(f"tests of images and workflow engines were left out; make test-containers{there}")

@@ -287,6 +287,8 @@ class _Stages:
 
     def _is_finished(self, manifest: Manifest, part: int) -> bool:
         """Say whether an earlier run made this part, and add its counts if so."""
+        if not self.work.has_profiles(part):
+            return False
         wanted = extracting.prepared(manifest.only_parts([part]), self.options.extract)
         counts = self.work.finished_counts(part, wanted, self._steps(manifest))
         if counts is not None:

@@ -19,6 +19,8 @@ from running import Staged, environment, executable, run, stage
 from small_disks import digest
 from waiting import wait_until
 
+pytestmark = pytest.mark.endurance
+
 PATIENCE = 240
 DAY = 86_400
 LATER, EARLIER, NOW = "+1d", "-1d", "+0"

@@ -17,6 +17,8 @@ from plates import Plate, write_csv
 from running import PATIENCE, STAGES
 from shell_pipes import LivePipe
 
+pytestmark = pytest.mark.endurance
+
 # Its profiles are some 70 MB, and 1.4 MB a part.
 PLATE = Plate(folders=48, cells=150, features=400)
 WORDS = {"discover": "--part-size 1", "write": "--row-group-rows 1000"}

@@ -16,6 +16,8 @@ from plates import Plate, write_csv
 from running import STAGES, Staged, environment, run, stage
 from small_disks import PAGE, Asked, Told, digest
 
+pytestmark = pytest.mark.endurance
+
 HERE = Path(__file__).parent
 STEPS = 12
 FLOW_STEPS = 8

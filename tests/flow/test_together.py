@@ -14,6 +14,8 @@ from serving import Server
 from torture_together import Together, waiting_for_locks
 from waiting import wait_until
 
+pytestmark = pytest.mark.endurance
+
 FLOWS, TOOLS = 4, 40
 PLATE = Plate(folders=4, cells=12, features=8, missing=0.1)
 
