@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from pycytominer_transform.common.destination import OutputFolder
 
-_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 32_000_000
+_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 16_000_000
 _TEXT_BYTES = 32
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
 _GROWTH = 16
@@ -144,7 +144,7 @@ def group_rows(row_size: int, before: int) -> int:
     """Choose the rows of the row group that comes after so many rows, of rows of so many bytes.
 
     Small ones can be passed over by who looks for one well, and each costs who opens the file: so they grow with the
-    file, from about 4 MB of values (1,024 rows at least) to 32 MB.
+    file, from about 4 MB of values (1,024 rows at least) to 16 MB.
     """
     first, most = (_clamped(size // max(row_size, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))
     return min(max(before // _GROWTH, first), most)

@@ -10,6 +10,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -111,8 +112,11 @@ class StageTask(Generic[R]):
         return future
 
     def _named(self, run_name: str) -> Task[..., R]:
+        # A copy, for `with_options` makes a task anew, which looks for its source code each time.
+        named = copy(self.prefect_task())
         # Prefect takes the name for a format string, so a plate called "{x}" would fail the run.
-        return self.prefect_task().with_options(task_run_name=run_name.replace("{", "{{").replace("}", "}}"))
+        named.task_run_name = run_name.replace("{", "{{").replace("}", "}}")
+        return named
 
 
 @functools.cache

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.written import Writing, Written
 
 TOOL = "pct-flow"
-_BESIDE_PARTS = 380_000_000
+_BESIDE_PARTS = 430_000_000
 """Bytes of memory that Prefect, its server and the libraries take."""
 
 
