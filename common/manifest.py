@@ -213,10 +213,12 @@ class Manifest:
         return [Path(self.source, name) for name in names]
 
     def only_parts(self, parts: Sequence[int]) -> Manifest:
-        """Keep only some parts, ascending."""
-        # Not by looking at all sources: a flow asks for each of its parts.
-        kept = sorted(set(parts) & self._sources_by_part.keys())
-        return replace(self, sources=tuple(source for part in kept for source in self._sources_by_part[part]))
+        """Keep only some parts."""
+        if len(parts) == 1:
+            # Not by looking at all sources: a flow asks for each of its parts.
+            return replace(self, sources=tuple(self._sources_by_part.get(parts[0], ())))
+        kept = set(parts)
+        return replace(self, sources=tuple(source for source in self.sources if source.part in kept))
 
     def shard(self, index: int, count: int) -> Manifest:
         """Keep every ``count``-th part, beginning with the ``index``-th (from 1)."""
