@@ -58,19 +58,28 @@ def release_memory() -> None:
         trim(0)
 
 
-def hold_no_free_memory() -> None:
-    """Have memory that becomes free go back to the system at once; reading takes a tenth longer then.
+def hold_no_large_memory() -> None:
+    """Have the C library give large pieces of memory back to the system as soon as they are free.
 
-    Arrow's own pool keeps what it has been given, and glibc keeps it thread by thread; the more so the larger the
-    pieces are. To be called before Arrow is imported; child processes do the same.
+    glibc keeps them for the thread that had them, and small ones that stay keep it from giving them back later: the
+    longer a process runs, the more it holds.
     """
     import ctypes
 
+    if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def hold_no_free_memory() -> None:
+    """Have memory that becomes free go back to the system at once; reading takes a tenth longer then.
+
+    Arrow's own pool keeps what it has been given, too. To be called before Arrow is imported; child processes do the
+    same.
+    """
     # https://arrow.apache.org/docs/cpp/env_vars.html, and mallopt(3) for what glibc reads as it starts.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE_BYTES))
-    if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    hold_no_large_memory()
 
 
 def fitting_parts(memory: int, part_size: int, *, beside: int, workers: int) -> tuple[int, int]:

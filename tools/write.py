@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, size
+from pycytominer_transform.common.resources import hold_no_large_memory
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.storage_arguments import add_storage, storage_options
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -178,6 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `pct-write`; gives its exit code."""
 
     def body(args: argparse.Namespace) -> int:
+        hold_no_large_memory()
         summary = write_task.run(
             tracked=prefect_api_configured(no_prefect=args.no_prefect),
             run_name=f"write {args.output}",
