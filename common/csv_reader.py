@@ -271,12 +271,8 @@ def _parsing() -> threading.Semaphore:
     return threading.Semaphore(usable_threads())
 
 
-@lru_cache(_READERS_KEPT)
-def csv_reader(
-    schema: TableSchema, max_inflate: int, empty_text: Literal["kept", "null"], combined: CombinedTable | None
-) -> CsvReader:
-    """Give the reader of a table; the same again for the next part of the same plate."""
-    return CsvReader(schema, max_inflate=max_inflate, empty_text=empty_text, combined=combined)
+csv_reader = lru_cache(_READERS_KEPT)(CsvReader)
+"""Gives the reader of a table; the same again for the next part of the same plate."""
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -158,8 +158,7 @@ def _are_distinct(rows: pa.Table, keys: list[str]) -> bool:
     present = rows.select(keys)
     if keys and present[keys[-1]].null_count:
         present = present.filter(pc.is_valid(present[keys[-1]]))
-    distinct: int = present.group_by(keys, use_threads=False).aggregate([]).num_rows
-    return bool(distinct == present.num_rows)
+    return bool(present.group_by(keys, use_threads=False).aggregate([]).num_rows == present.num_rows)
 
 
 def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner) -> None:

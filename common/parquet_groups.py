@@ -47,14 +47,8 @@ class EncodedGroup:
 
 def encoded(rows: pa.Table, new_writer: NewWriter) -> EncodedGroup:
     """Encode a table, which has rows, as one row group; several threads can do this at once."""
-    pieces = _Pieces()
-    sink = pieces.for_arrow()
-    writer = new_writer(sink)
-    writer.write_table(rows, row_group_size=rows.num_rows)
-    writer.close()
-    sink.flush()
-    footer = pieces.without_footer()
-    return EncodedGroup(rows.num_rows, pieces.list, footer)
+    body, footer = _parted(new_writer, lambda writer: writer.write_table(rows, row_group_size=rows.num_rows))
+    return EncodedGroup(rows.num_rows, body, footer)
 
 
 class GroupsFile:
@@ -111,14 +105,11 @@ class GroupsFile:
         self._sink.write(length.to_bytes(_LENGTH_BYTES, "little") + _MAGIC)
 
     def _footer_without_groups(self, metadata: dict[str, str]) -> bytes:
-        pieces = _Pieces()
-        sink = pieces.for_arrow()
-        writer = self._new_writer(sink)
-        if metadata:
-            writer.add_key_value_metadata(metadata)
-        writer.close()
-        sink.flush()
-        return pieces.without_footer()
+        def describe(writer: pq.ParquetWriter) -> None:
+            if metadata:
+                writer.add_key_value_metadata(metadata)
+
+        return _parted(self._new_writer, describe)[1]
 
     def _group_of(self, group: EncodedGroup) -> bytes:
         """Give a row group's description of its footer."""
@@ -134,6 +125,18 @@ class GroupsFile:
         if not (self._empty.startswith(bare) and footer.startswith(before) and footer.endswith(after)):
             raise _unexpected()
         return footer[len(before) : len(footer) - len(after)]
+
+
+def _parted(new_writer: NewWriter, fill: Callable[[pq.ParquetWriter], None]) -> tuple[list[bytes], bytes]:
+    """Have one of Arrow's writers make a file in memory; gives the row groups in pieces, and the footer."""
+    pieces = _Pieces()
+    sink = pieces.for_arrow()
+    writer = new_writer(sink)
+    fill(writer)
+    writer.close()
+    sink.flush()
+    footer = pieces.without_footer()
+    return pieces.list, footer
 
 
 class _Pieces(io.RawIOBase):

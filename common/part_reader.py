@@ -79,8 +79,6 @@ class PartReader:
         self._max_inflate = max_inflate
         self._csv_readers: dict[str, CsvReader] = {}
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
-        # The same for every file, and there may be thousands.
-        self._own_columns = {schema.table: manifest.own_columns(schema) for schema in manifest.tables}
         images = [
             column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns
         ]
@@ -88,7 +86,12 @@ class PartReader:
         self._held = {name: own for name, own in paths.items() if own is not None}
         if (preset := manifest.preset).format == "csv":
             self._csv_readers = {
-                schema.table: csv_reader(schema, max_inflate, preset.empty_text, combined_table(schema.table, preset))
+                schema.table: csv_reader(
+                    schema,
+                    max_inflate=max_inflate,
+                    empty_text=preset.empty_text,
+                    combined=combined_table(schema.table, preset),
+                )
                 for schema in manifest.tables
             }
 
@@ -140,7 +143,7 @@ class PartReader:
             return empty_table(self._schemas[name])
         columns = pa.concat_tables([source.table for source in found]).columns
         rows = [source.table.num_rows for source in found]
-        for column in self._own_columns[name]:
+        for column in self._manifest.own_columns(self._manifest.schema_of(name)):
             columns.append(repeated([source.own.get(column.name) for source in found], rows, arrow_type(column.type)))
         return pa.table(columns, schema=self._schemas[name])
 

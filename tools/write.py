@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, size
-from pycytominer_transform.common.resources import hold_no_large_memory
+from pycytominer_transform.common.resources import hold_no_large_memory, usable_threads
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.storage_arguments import add_storage, storage_options
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -93,7 +93,6 @@ def write(
     from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
     from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import open_profiles
-    from pycytominer_transform.common.resources import usable_threads
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
