@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pycytominer_transform.common.arrays import empty_batch
 from pycytominer_transform.common.errors import DataError, PctError, StageEndedEarlyError
+from pycytominer_transform.common.interruption import heed_interruption
 from pycytominer_transform.common.place import Place
 from pycytominer_transform.common.standard_io import reading
 
@@ -58,6 +59,7 @@ class StreamWriter:
 
     def write(self, table: pa.Table, *, part: int | None = None, batch_rows: int | None = None) -> None:
         """Write a table's rows as batches, each with the number of its part in its custom metadata."""
+        heed_interruption()
         metadata = {PART: str(part).encode()} if part is not None else None
         for batch in table.combine_chunks().to_batches(max_chunksize=batch_rows):
             self._writer.write_batch(batch, custom_metadata=metadata)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from pycytominer_transform.common.errors import PctError, StorageError
+from pycytominer_transform.common.interruption import heed_interruption
 from pycytominer_transform.common.object_store import ObjectStore, Upload
 from pycytominer_transform.common.reporting import logger
 from pycytominer_transform.common.retrying import retried
@@ -84,6 +85,7 @@ class Sender:
             There is one of the name, and it is not to be overwritten.
         """
         wait(self._sent)
+        heed_interruption()
         if self._failure is not None:
             raise self._failure
         pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="complete")

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from pycytominer_transform.common.early_end import leave_early
 from pycytominer_transform.common.errors import TerminatedError
+from pycytominer_transform.common.interruption import note_interruption, noted_interruption
 from pycytominer_transform.common.temporary_names import discard, end_all
 
 _INTERRUPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: TerminatedError, signal.SIGINT: KeyboardInterrupt}
@@ -28,7 +29,6 @@ _INTERRUPTIONS: dict[int, type[BaseException]] = {signal.SIGTERM: TerminatedErro
 class _Process:
     is_ours = False
     has_others = False
-    interruption: BaseException | None = None
     last: dict[Path, ExitStack] = {}  # noqa: RUF012
     code = 0
 
@@ -55,7 +55,7 @@ def ends_at_once() -> bool:
 @contextmanager
 def interruptions_raise() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into exceptions, so that temporary files are removed on the way out."""
-    _Process.interruption = None
+    note_interruption(None)
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -64,7 +64,8 @@ def interruptions_raise() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # From here on something may have been left.
+            signal.signal(number, signal.SIG_DFL if handler is leave_early else handler)
 
 
 def _is_heeded(number: int) -> bool:
@@ -73,14 +74,16 @@ def _is_heeded(number: int) -> bool:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    _Process.interruption = _INTERRUPTIONS[number]()
-    raise _Process.interruption
+    error = _INTERRUPTIONS[number]()
+    note_interruption(error)
+    raise error
 
 
 def interruption_in(error: BaseException | None) -> BaseException | None:
     """Find the interruption behind an error: libraries wrap one that arrives within a callback of theirs."""
-    if error is None or _Process.interruption is not None:
-        return _Process.interruption
+    noted = noted_interruption()
+    if error is None or noted is not None:
+        return noted
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:

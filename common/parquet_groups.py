@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
+from pycytominer_transform.common.interruption import heed_interruption
 from pycytominer_transform.common.parquet_footer import moved, varint
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class GroupsFile:
 
     def add(self, group: EncodedGroup) -> None:
         """Write a row group below those before it."""
+        heed_interruption()
         for piece in group.body:
             self._sink.write(piece)
         try:

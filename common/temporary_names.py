@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pycytominer_transform.common.errors import TerminatedError
+from pycytominer_transform.common.interruption import heed_interruption
 from pycytominer_transform.common.reporting import logger
 
 TEMPORARY_SUFFIX = ".pct-tmp"
@@ -121,6 +122,7 @@ def _made(path: Path, *, is_folder: bool) -> tuple[Path, int]:
 @contextmanager
 def committing() -> Iterator[None]:
     """Give a final name within this block; refused once the process is ending."""
+    heed_interruption()
     with _Held.lock:
         if _Held.ended:
             raise TerminatedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,8 @@ class LivePipe:
         (self.folder / f"{stage}.go").write_bytes(b"")
 
     def kill(self, stage: str, number: int = signal.SIGKILL) -> None:
+        while number != signal.SIGKILL and not _catches(self.pids[stage], number):
+            time.sleep(0.01)  # A shell still, or Python that starts.
         os.kill(self.pids[stage], number)
 
     def wait(self) -> dict[str, Ran]:
@@ -90,3 +93,10 @@ class LivePipe:
         named = [name for stage in STAGES for name in ([f"gate of {stage}"] if stage in self.gates else []) + [stage]]
         code_of = dict(zip(named, codes, strict=False))
         return {stage: Ran(stage, code_of[stage], b"", (self.folder / f"{stage}.err").read_text()) for stage in STAGES}
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Say whether a process has a handler for a signal; see proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
