@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from pycytominer_transform.common.csv_files import (
     is_packed,
     open_csv,
 )
+from pycytominer_transform.common.csv_together import put_together
 from pycytominer_transform.common.errors import DataError, describe_os_error
 from pycytominer_transform.common.manifest import Column, TableSchema
 from pycytominer_transform.common.place import Place
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 1 << 24
+MOST_TOGETHER = _BLOCK_BYTES
+"""Bytes of files that are read together at most."""
 _HEADER_BYTES = 1 << 20
 _READERS_KEPT = 16
 _MOST_HELD = 1 << 26
@@ -144,6 +147,42 @@ class CsvReader:
         if self._combined is not None:
             table = self._combined.only_objects(table, file.columns.own, shown)
         return self._without_empty(table)
+
+    def read_together(self, paths: Sequence[Path]) -> tuple[pa.Table, list[int]] | None:
+        """Read small files that have one header as if they were one.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            The files, neither gzipped nor together larger than `MOST_TOGETHER`.
+
+        Returns
+        -------
+        tuple of (pyarrow.Table, list of int) or None
+            The files' rows below each other, see `read`, and how many each file has; None where anything about one of
+            them is odd, so that they have to be read one by one.
+
+        Raises
+        ------
+        OSError
+            A file cannot be read.
+        """
+        import pyarrow as pa
+
+        together = put_together(paths) if self._combined is None else None
+        if together is None:
+            return None
+        shown = paths[0].name
+        file = _CsvFile(paths[0], shown, self._max_inflate, newlines=False)
+        self._look_at_header(file, together.header)
+        try:
+            table = self._parse(pa.BufferReader(together.text), file, self._convert)
+            if table.num_rows != sum(together.rows):
+                return None  # An empty line is no row.
+            table = self._with_metadata(table, shown, BadValues("fail"))
+        except (pa.ArrowInvalid, DataError):
+            return None
+        return self._without_empty(table), together.rows
 
     def _with_metadata(self, table: pa.Table, shown: str, bad: BadValues) -> pa.Table:
         """Make numbers of the metadata that are to be numbers, and of what the user asked for."""
