@@ -2,7 +2,7 @@
 
 Dask's event loops wait until times of the system's clock. When that is set back by an hour, messages to the workers
 and from them lie for that hour; when it is set forward, whatever was to be waited for seems to have failed. Workers of
-our own take this clock up by ``--preload``, see `dask_setup`.
+our own take this clock up as they start, see `dask_worker`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,3 @@ def go_steady() -> None:
             module.time = steady_time  # type: ignore[attr-defined]
     loops: Any = IOLoop
     loops.time = lambda _loop: steady_time()
-
-
-def dask_setup(_worker: object) -> None:
-    """Go steady in a Dask worker that was told to load this module."""
-    go_steady()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pycytominer_transform.common import dask_clock
+from pycytominer_transform.common import dask_worker
 from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.reporting import count, logger
 
@@ -36,10 +36,10 @@ _SETTINGS = {
     # A part whose worker died is tried again by the flow, which counts that and says so.
     "distributed.scheduler.allowed-failures": 0,
     # For the workers that are started here.
-    "distributed.worker.preload": [dask_clock.__name__],
+    "distributed.worker.preload": [dask_worker.__name__],
 }
 # Dask would kill a worker for the tables that Arrow and DuckDB hold; the batch system sees to the limit.
-_WORKER_WORDS = ("--memory-limit", "0", "--no-dashboard", "--preload", dask_clock.__name__)
+_WORKER_WORDS = ("--memory-limit", "0", "--no-dashboard", "--preload", dask_worker.__name__)
 # What the cluster class gives each job itself, and what no TOML file can hold.
 _NOT_FOR_FILES = {"self", "scheduler", "name", "security", "base_class_kwargs", "args", "kwargs"}
 

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pycytominer_transform.common.errors import StorageError
 from pycytominer_transform.common.reporting import logger
+from pycytominer_transform.common.scratch import scratch_folder
 
 _PAUSES = (0.0, 1.0, 4.0)
 """Seconds before it is tried again."""
 
 
-def start_workers(**arguments: Any) -> Any:
-    """Start a scheduler here, and its workers.
+@contextmanager
+def local_workers(number: int) -> Iterator[str]:
+    """Run a Dask scheduler in this process, and worker processes, while the block lasts.
 
-    Returns
-    -------
-    distributed.LocalCluster
-        To be closed, which ends them.
+    Yields
+    ------
+    str
+        The scheduler's address. All workers have been started.
 
     Raises
     ------
     StorageError
         They do not start, however often that is tried.
     """
+    import dask
+
+    with scratch_folder("pct-dask-") as scratch:
+        dask.config.set({"temporary-directory": str(scratch)})
+        cluster = _started(
+            n_workers=number,
+            # As on a cluster a worker is a processor.
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            # Its server listens all the same, by default always at 8787: a second flow on the machine gets a warning.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            host="127.0.0.1",
+            local_directory=str(scratch),
+            # Dask would kill a worker for the tables that Arrow and DuckDB hold within limits of their own.
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+            env={name: text for name, text in os.environ.items() if name.startswith("PREFECT_")},
+        )
+        with cluster:
+            yield cluster.scheduler_address
+
+
+def _started(**arguments: Any) -> Any:
     import distributed
 
     start: Any = distributed.LocalCluster

@@ -11,7 +11,6 @@ import copy
 import functools
 import logging
 import pickle
-import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -121,12 +120,6 @@ class QuickDaskTaskRunner(DaskTaskRunner):
         other: QuickDaskTaskRunner = super().duplicate()  # type: ignore[no-untyped-call]
         other.timeout = self.timeout
         return other
-
-    def __exit__(self, *raised: Any) -> None:
-        """Close the client and the cluster, if it is ours."""
-        super().__exit__(*raised)
-        if scratch := self.cluster_kwargs.get("local_directory"):
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def submit(  # type: ignore[override]  # the base class is declared for threads, with an overload for coroutines
         self,

@@ -9,7 +9,7 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -137,7 +137,7 @@ def _quiet_variables(*, verbose: bool) -> dict[str, str]:
     return variables
 
 
-def private_variables(home: Path, url: str, *, migrated: bool, verbose: bool) -> dict[str, str]:
+def private_variables(home: Path, url: str, *, verbose: bool) -> dict[str, str]:
     """Give the environment of a private server: its home, address and database, and no more than one flow needs."""
     variables = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in _IDLE_SERVICES}
     variables |= _quiet_variables(verbose=verbose)
@@ -145,7 +145,6 @@ def private_variables(home: Path, url: str, *, migrated: bool, verbose: bool) ->
         "PREFECT_API_URL": url,
         "PREFECT_HOME": str(home),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / DATABASE_NAME}",
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": str(not migrated).lower(),
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         "PREFECT_UI_ENABLED": "false",
         # Two questions that every client asks before its first own, answered.
@@ -165,25 +164,38 @@ def private_variables(home: Path, url: str, *, migrated: bool, verbose: bool) ->
     return variables
 
 
+def only_these(variables: Mapping[str, str]) -> dict[str, str]:
+    """Give this process's environment with all of Prefect's variables replaced: no key or database of the user's."""
+    # How much to log is the one thing that a user may say about a private server.
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("PREFECT_") or name.startswith("PREFECT_LOGGING_")
+    }
+    return kept | dict(variables)
+
+
 @contextmanager
 def only_these_settings(variables: Mapping[str, str]) -> Iterator[None]:
-    """Replace all of Prefect's environment variables: no key, profile or database of the user's reaches the server."""
-    kept = {name: text for name, text in os.environ.items() if name.startswith("PREFECT_") or name in variables}
-    for name in kept:
-        # How much to log is the one thing that a user may say about a private server.
-        if not name.startswith("PREFECT_LOGGING_"):
-            del os.environ[name]
-    os.environ.update(variables)
+    """Replace all of Prefect's settings; see `only_these`."""
+    before = dict(os.environ)
+    _set(only_these(variables), variables)
     try:
         _reread_environment()
+        _reread_logging()
         with _without_heartbeats():
             yield
     finally:
-        for name in variables:
-            os.environ.pop(name, None)
-        os.environ.update(kept)
+        _set(before, variables)
         _reread_environment()
         _detach_from_api()
+
+
+def _set(wanted: Mapping[str, str], also: Collection[str]) -> None:
+    """Make Prefect's variables, and some others, what they are in an environment."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_") or name in also]:
+        del os.environ[name]
+    os.environ.update({name: text for name, text in wanted.items() if name.startswith("PREFECT_") or name in also})
 
 
 def _detach_from_api() -> None:
@@ -201,6 +213,14 @@ def _reread_environment() -> None:
     with suppress(ValueError):
         profile = context.GLOBAL_SETTINGS_CONTEXT.profile
         context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=profile, settings=Settings())
+
+
+def _reread_logging() -> None:
+    """Have Prefect say as much as its settings say now; it sets that up only as it is imported."""
+    if "prefect" in sys.modules:
+        from prefect.logging.configuration import setup_logging
+
+        setup_logging()
 
 
 @cache

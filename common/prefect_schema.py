@@ -20,7 +20,7 @@ _FIRST_LINE = "-- Tables of Prefect "
 
 
 def create_database(path: Path) -> bool:
-    """Create the database of a Prefect server at a path where nothing lies yet.
+    """Create the database of a Prefect server, unless it is there.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def create_database(path: Path) -> bool:
         # A crash while creating a private, temporary file needs no protection; syncing it costs more than the
         # statements.
         connection.execute("PRAGMA synchronous = OFF")
-        connection.executescript(f"BEGIN;\n{schema}\nCOMMIT;")
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            connection.executescript(f"BEGIN;\n{schema}\nCOMMIT;")
     return schema.startswith(f"{_FIRST_LINE}{importlib.metadata.version('prefect')}\n")
 
 

@@ -88,11 +88,11 @@ def workers_and_threads(options: RunningOptions) -> tuple[int, int]:
     if options.dask_cluster:
         if options.runner != "dask" or options.dask_scheduler or options.workers:
             raise UsageError("--dask-cluster goes with --runner dask, without --dask-scheduler and --workers")
-        # On a cluster each worker has a processor of its own, whatever this machine has.
         return options.dask_cluster.workers, 1
     threads = usable_threads()
     workers = 1 if options.runner == "sequential" else options.workers or threads
-    return workers, max(1, threads // workers)
+    # A Dask worker is one processor, for its machine need not be this one.
+    return workers, 1 if options.runner == "dask" else max(1, threads // workers)
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:

@@ -5,19 +5,17 @@ Also how they are submitted and collected, so that one part that fails takes no 
 
 from __future__ import annotations
 
-import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pycytominer_transform.common.dask_cluster import DaskCluster, quieten_dask, submit_jobs
-from pycytominer_transform.common.dask_local import start_workers
+from pycytominer_transform.common.dask_local import local_workers
 from pycytominer_transform.common.ending import end_others_first
 from pycytominer_transform.common.errors import StorageError, is_passing
-from pycytominer_transform.common.scratch import scratch_for_process
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -40,10 +38,11 @@ class Submitted(Protocol[R_co]):
         ...
 
 
+@contextmanager
 def task_runner(
     kind: RunnerKind, *, workers: int, dask_scheduler: str | None = None, dask_cluster: DaskCluster | None = None
-) -> TaskRunner[Any]:
-    """Give the task runner for ``@flow(task_runner=...)``.
+) -> Iterator[TaskRunner[Any]]:
+    """Give the task runner for ``@flow(task_runner=...)``; Dask workers of this machine run while the block lasts.
 
     Parameters
     ----------
@@ -57,28 +56,26 @@ def task_runner(
     dask_cluster
         Batch jobs to submit as workers, for which the same holds.
 
-    Returns
-    -------
-    TaskRunner
-        Nothing is started yet: the flow does that.
-
     Raises
     ------
     ValueError
         `workers` is below 1, or a scheduler was named for another kind than ``dask``.
-
+    StorageError
+        Dask workers do not start.
     """
     if workers < 1:
         message = f"workers must be 1 or more, not {workers}"
         raise ValueError(message)
-    if kind == "dask":
-        return _dask_runner(workers, dask_scheduler, dask_cluster)
-    if dask_scheduler is not None:
+    if dask_scheduler is not None and kind != "dask":
         message = f"a Dask scheduler ({dask_scheduler}) goes with the runner 'dask', not {kind!r}"
         raise ValueError(message)
+    if kind == "dask":
+        with _dask_runner(workers, dask_scheduler, dask_cluster) as runner:
+            yield runner
+        return
     from pycytominer_transform.common.thread_runner import QuickThreadTaskRunner
 
-    return QuickThreadTaskRunner(max_workers=workers if kind == "concurrent" else 1)
+    yield QuickThreadTaskRunner(max_workers=workers if kind == "concurrent" else 1)
 
 
 def require_scheduler(address: str) -> None:
@@ -148,38 +145,23 @@ def _ended(key: K, submitted: Submitted[R]) -> tuple[K, R | Exception]:
         return key, error
 
 
-def _dask_runner(workers: int, dask_scheduler: str | None, dask_cluster: DaskCluster | None) -> TaskRunner[Any]:
+@contextmanager
+def _dask_runner(
+    workers: int, dask_scheduler: str | None, dask_cluster: DaskCluster | None
+) -> Iterator[TaskRunner[Any]]:
     quieten_dask()
     end_others_first()
-    import dask
     from pycytominer_transform.common.dask_clock import go_steady
     from pycytominer_transform.common.dask_runner import QuickDaskTaskRunner
 
     go_steady()
     if dask_scheduler is not None:
-        return QuickDaskTaskRunner(address=dask_scheduler)
-    if dask_cluster is not None:
+        yield QuickDaskTaskRunner(address=dask_scheduler)
+    elif dask_cluster is not None:
         submit: Any = submit_jobs
         runner = QuickDaskTaskRunner(cluster_class=submit, cluster_kwargs={"cluster": dask_cluster})
         runner.timeout = dask_cluster.timeout
-        return runner
-    start: Any = start_workers
-    scratch = str(scratch_for_process("pct-dask-"))
-    dask.config.set({"temporary-directory": scratch})
-    return QuickDaskTaskRunner(
-        cluster_class=start,
-        cluster_kwargs={
-            "n_workers": workers,
-            "threads_per_worker": 1,
-            "processes": True,
-            "dashboard_address": None,
-            # Its server listens all the same, by default always at 8787: a second flow on the machine gets a warning.
-            "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
-            "host": "127.0.0.1",
-            "local_directory": scratch,
-            # Dask would kill a worker for the tables that Arrow and DuckDB hold within limits of their own.
-            "memory_limit": 0,
-            "silence_logs": logging.CRITICAL,
-            "env": {name: text for name, text in os.environ.items() if name.startswith("PREFECT_")},
-        },
-    )
+        yield runner
+    else:
+        with local_workers(workers) as address:
+            yield QuickDaskTaskRunner(address=address)

@@ -11,7 +11,7 @@ from pycytominer_transform.common.prefect_server import private_prefect_server
 def main() -> int:
     """Run the flow once."""
     prepare_prefect_environment()
-    with private_prefect_server():
+    with private_prefect_server() as api:
         from prefect import flow, task
         from pycytominer_transform.common.task_runners import task_runner
 
@@ -19,11 +19,14 @@ def main() -> int:
         def nothing() -> None:
             """Do nothing."""
 
-        @flow(task_runner=task_runner("concurrent", workers=2))
-        def bare() -> None:
-            nothing.submit().wait()
+        with task_runner("concurrent", workers=2) as runner:
+            api.await_start()
 
-        bare()
+            @flow(task_runner=runner)
+            def bare() -> None:
+                nothing.submit().wait()
+
+            bare()
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from converting import Convert  # noqa: E402
+from one_server import OneServer  # noqa: E402
+from pycytominer_transform.common import prefect_server  # noqa: E402
 from pycytominer_transform.common.reporting import logger  # noqa: E402
 
 SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
@@ -55,6 +58,19 @@ def convert(tmp_path_factory: pytest.TempPathFactory) -> Convert:
 def _no_prefect_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a Prefect API that the developer's shell names out of the tests."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneServer]:
+    """Give the Prefect server of all flows in this process."""
+    server = OneServer(tmp_path_factory.mktemp("prefect"))
+    yield server
+    server.end()
+
+
+@pytest.fixture(autouse=True)
+def _one_server(one_server: OneServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_server, "private_prefect_server", one_server.serving)
 
 
 @pytest.fixture

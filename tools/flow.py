@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import commandline
 from pycytominer_transform.common.cloud_uri import is_cloud
@@ -38,6 +39,7 @@ from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner
     from pycytominer_transform.common.flow_record import FlowRecord
     from pycytominer_transform.common.flow_tally import FlowTally
     from pycytominer_transform.common.manifest import Manifest, Step
@@ -105,6 +107,7 @@ def convert(
         See the stages.
     """
     from pycytominer_transform.common.flow_record import BARS, FlowRecord
+    from pycytominer_transform.common.libraries import import_libraries
     from pycytominer_transform.common.outputs import check_destination
     from pycytominer_transform.common.place import place_of
     from pycytominer_transform.common.prefect_artifacts import FlowArtifacts
@@ -129,17 +132,13 @@ def convert(
     with (
         work_stem(place) as stem,
         open_work_dir(options.work_dir, output=stem, keep=options.keep_work) as work,
-        prefect_api(tracked=tracked, verbose=verbose, host=host),
+        prefect_api(tracked=tracked, verbose=verbose, host=host) as api,
+        _runner(options) as runner,
     ):
         from prefect import flow
-        from pycytominer_transform.common.task_runners import require_scheduler, task_runner
 
-        if options.dask_scheduler:
-            require_scheduler(options.dask_scheduler)
-        runner = task_runner(
-            options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
-            dask_cluster=options.dask_cluster,
-        )  # fmt: skip
+        import_libraries()
+        api.await_start()
         record = FlowRecord(f"{source} to {output}", FlowArtifacts(tracked))
         stages = _Stages(place_of(source, options.storage), place, overwrite, work, stem.parent, options, record)
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
@@ -155,6 +154,19 @@ def convert(
                     raise
                 logger.log(30 if tracked else 10, "the Prefect server could not note the end of the run: %s", error)
                 return stages.done
+
+
+@contextmanager
+def _runner(options: FlowOptions) -> Iterator[TaskRunner[Any]]:
+    from pycytominer_transform.common.task_runners import require_scheduler, task_runner
+
+    if options.dask_scheduler:
+        require_scheduler(options.dask_scheduler)
+    with task_runner(
+        options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
+        dask_cluster=options.dask_cluster,
+    ) as runner:  # fmt: skip
+        yield runner
 
 
 @dataclass

@@ -198,7 +198,7 @@ def test_a_closed_stderr_stops_nobody(staged: Staged, tmp_path: Path) -> None:
 
 
 def test_the_private_server_does_not_spin(tmp_path: Path) -> None:
-    variables = private_variables(tmp_path, "http://nowhere", migrated=True, verbose=False)
+    variables = private_variables(tmp_path, "http://nowhere", verbose=False)
     intervals = {name: text for name, text in variables.items() if name.endswith("_FLUSH_INTERVAL")}
     # Prefect rounds down, and sleeps for 0 seconds again and again.
     assert all(int(float(text)) >= 1 for text in intervals.values()), intervals

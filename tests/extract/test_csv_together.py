@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from converting import run
 from plates_sheets import small_tables, write_sheets
-from pycytominer_transform.common import csv_reader, part_reader
+from pycytominer_transform.common import csv_reader, csv_together, part_reader
 from pycytominer_transform.common.bundle import open_bundle
 from pycytominer_transform.common.csv_reader import CsvReader
 from pycytominer_transform.common.manifest import Source
@@ -134,7 +134,7 @@ def test_no_more_than_memory_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run("discover", source, "-o", tmp_path / "manifest.arrow")
     sizes = [path.stat().st_size for path in source.rglob("Cells.csv")]
     taken: list[int] = []
-    put_together = csv_reader.put_together
+    put_together = csv_together.put_together
 
     def seen(paths: list[Path]) -> object:
         taken.append(sum(path.stat().st_size for path in paths))

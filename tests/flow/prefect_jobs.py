@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +22,14 @@ from typing import Any
 
 from pycytominer_transform.common import commandline, part_runs
 from pycytominer_transform.common.destination import complete_file
+from pycytominer_transform.common.errors import StorageError
 from pycytominer_transform.common.part_runs import PartRuns, attempt_name, result_of
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
 from pycytominer_transform.common.reporting import set_up_reporting
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner
+from waiting import wait_until
 
 
 class StubbornError(ValueError):
@@ -117,8 +118,9 @@ stumble_task = StageTask(stumble, name="stumble")
 
 @contextlib.contextmanager
 def api() -> Iterator[str]:
-    with prefect_api(tracked=prefect_api_configured()) as url:
-        yield url
+    with prefect_api(tracked=prefect_api_configured()) as prefect:
+        prefect.await_start()
+        yield prefect.url
 
 
 def run_names(url: str, expected: int) -> list[tuple[str, str, str]]:
@@ -150,16 +152,40 @@ def empty() -> dict[str, Any]:
             assert one() == 8
             urls.append(url)
             names.append(run_names(url, 1))
-    threads = [thread.name for thread in threading.enumerate() if thread.name == "pct-prefect-server"]
-    return {"urls": urls, "names": names, "same": before == dict(os.environ), "threads": threads}
+    return {"urls": urls, "names": names, "same": before == dict(os.environ), "children": sorted(children())}
+
+
+def children() -> set[int]:
+    """Give this process's child processes, whichever thread started them."""
+    return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+
+def restless(times: str) -> dict[str, Any]:
+    """Kill the private server some times before a flow needs it."""
+    try:
+        with api():
+            from prefect import flow
+
+            @flow
+            def one() -> int:
+                return double_task.submit(run_name="double", number=4).result()[0]
+
+            for _ in range(int(times)):
+                (server,) = children()
+                os.kill(server, signal.SIGKILL)
+                wait_until(lambda: server not in children(), "end of the server")  # noqa: B023
+                time.sleep(0.2)
+            return {"result": one()}
+    except StorageError as error:
+        return {"error": str(error)}
 
 
 def many(kind: RunnerKind, scheduler: str = "") -> dict[str, Any]:
     """Run tasks of which some fail, at once and a few at a time."""
-    with api() as url:
+    with api() as url, task_runner(kind, workers=2, dask_scheduler=scheduler or None) as runner:
         from prefect import flow
 
-        @flow(task_runner=task_runner(kind, workers=2, dask_scheduler=scheduler or None))
+        @flow(task_runner=runner)
         def parts() -> tuple[list[Any], list[Any]]:
             parts = ((n, refuse_odd_task.submit(run_name=f"part {n}", number=n)) for n in range(5))
             doubles = ((n, double_task.submit(run_name=f"double {n}", number=n)) for n in range(6))
@@ -184,10 +210,10 @@ def terminated(kind: RunnerKind) -> dict[str, Any]:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        with api():
+        with api(), task_runner(kind, workers=2) as runner:
             from prefect import flow
 
-            @flow(task_runner=task_runner(kind, workers=2))
+            @flow(task_runner=runner)
             def slow() -> None:
                 list(outcomes([(n, rest_task.submit(run_name="rest", seconds=2)) for n in range(40)], in_flight=40))
 
@@ -246,10 +272,10 @@ def stuck(*words: str) -> dict[str, Any]:
     """Be a tool that is at work on a thread."""
 
     def body(_: argparse.Namespace) -> int:
-        with api():
+        with api(), task_runner("concurrent", workers=1) as runner:
             from prefect import flow
 
-            @flow(task_runner=task_runner("concurrent", workers=1))
+            @flow(task_runner=runner)
             def parts() -> None:
                 begun = [stuck_task.submit(run_name="stuck", output=Path(name)) for name in ("first", "second")]
                 list(outcomes(enumerate(begun), in_flight=1))
@@ -275,10 +301,10 @@ def lost(scheduler: str = "") -> dict[str, Any]:
         retries=2,
         max_failures=None,
     )
-    with api():
+    with api(), task_runner("dask", workers=1, dask_scheduler=scheduler or None) as runner:
         from prefect import flow
 
-        @flow(task_runner=task_runner("dask", workers=1, dask_scheduler=scheduler or None))
+        @flow(task_runner=runner)
         def parts() -> None:
             runs.run(deaths)
 
@@ -290,7 +316,7 @@ def lost(scheduler: str = "") -> dict[str, Any]:
 def talkative(log_format: str, *words: str) -> dict[str, Any]:
     """Let Dask workers talk, and give what is shown here."""
     shown = io.StringIO()
-    with contextlib.redirect_stderr(shown), api():
+    with contextlib.redirect_stderr(shown), api(), task_runner("dask", workers=2) as runner:
         from prefect import flow
 
         set_up_reporting(
@@ -300,7 +326,7 @@ def talkative(log_format: str, *words: str) -> dict[str, Any]:
             log_format="json" if log_format == "json" else "text",
         )
 
-        @flow(task_runner=task_runner("dask", workers=2))
+        @flow(task_runner=runner)
         def parts() -> None:
             list(outcomes(((n, talk_task.submit(run_name="talk", number=n)) for n in range(3)), in_flight=1))
 

@@ -43,7 +43,7 @@ class Jobs:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
-        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH")]))
         # A home that cannot be written to: nothing may depend on ~/.prefect.
         return kept | {"PYTHONPATH": path, "TMPDIR": str(self.folder), "HOME": "/nonexistent"} | more
 

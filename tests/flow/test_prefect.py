@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import pickle
 import signal
 import subprocess
@@ -44,7 +45,7 @@ def test_private_server_leaves_nothing_and_may_be_had_twice(jobs: Jobs) -> None:
     assert found["names"] == [[["double {plate} part 1 of 1", "COMPLETED", ""]]] * 2
     assert len(set(found["urls"])) == 2
     assert found["same"]
-    assert found["threads"] == []
+    assert found["children"] == []
     assert jobs.homes() == []
 
 
@@ -110,6 +111,48 @@ def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 143
         wait_until(lambda: group_gone(process.pid), "end of all child processes")
+    finally:
+        end_group(process)
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_the_server_does_not_outlive_a_killed_flow(jobs: Jobs) -> None:
+    process = jobs.start("stuck")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        assert not group_gone(process.pid)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+        wait_until(lambda: group_gone(process.pid), "end of the server")
+    finally:
+        end_group(process)
+
+
+@pytest.mark.prefect
+def test_a_server_that_is_killed_is_started_again(jobs: Jobs) -> None:
+    assert jobs.run("restless", "3") == {"result": 8}
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_a_server_that_is_always_killed_is_given_up(jobs: Jobs) -> None:
+    found = jobs.run("restless", "4")
+    assert "the private Prefect server was ended 4 times" in found["error"]
+    assert jobs.homes() == []
+
+
+@pytest.mark.prefect
+def test_what_is_sent_to_the_whole_group_is_for_the_flow(jobs: Jobs) -> None:
+    process = jobs.start("stuck")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.communicate(timeout=PATIENCE)[1]
+        assert (process.returncode, len(told.splitlines())) == (130, 1), told
+        wait_until(lambda: group_gone(process.pid), "end of the server")
     finally:
         end_group(process)
     assert jobs.homes() == []
@@ -191,10 +234,10 @@ def test_api_configured(monkeypatch: pytest.MonkeyPatch, url: str | None, no_pre
 
 
 def test_runner_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="1 or more"):
-        task_runner("concurrent", workers=0)
-    with pytest.raises(ValueError, match="tcp://a:1"):
-        task_runner("sequential", workers=1, dask_scheduler="tcp://a:1")
+    with pytest.raises(ValueError, match="1 or more"), task_runner("concurrent", workers=0):
+        pass
+    with pytest.raises(ValueError, match="tcp://a:1"), task_runner("sequential", workers=1, dask_scheduler="tcp://a:1"):
+        pass
 
 
 @pytest.mark.parametrize("in_flight", [1, 3, 50])

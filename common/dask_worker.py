@@ -1,0 +1,17 @@
+"""What a Dask worker does before its first task, told to by ``--preload`` or Dask's settings."""
+
+from __future__ import annotations
+
+import gc
+
+from pycytominer_transform.common.dask_clock import go_steady
+from pycytominer_transform.common.libraries import import_libraries
+
+
+def dask_setup(_worker: object) -> None:
+    """Take up the steady clock, and import what the tasks need while nobody waits for it."""
+    go_steady()
+    gc.disable()
+    import_libraries()
+    gc.freeze()
+    gc.enable()
