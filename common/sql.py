@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.errors import StorageError, UsageError
+from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import TABLE_NUMBER, WHOLE_NUMBER, listed
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.reporting import size as shown_size
-from pycytominer_transform.common.scratch import scratch_folder
 from pycytominer_transform.common.sqlite_files import quoted
 
 if TYPE_CHECKING:
@@ -19,51 +16,6 @@ if TYPE_CHECKING:
 
 ROW = "pct_row"
 _ANSWER_ROWS = 1 << 16
-
-
-@contextmanager
-def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open DuckDB in memory, without access to files, network and extensions, nor to this program's variables.
-
-    Parameters
-    ----------
-    threads : int
-        Threads to use.
-    memory : int
-        Bytes of memory to use; beyond that DuckDB goes to a temporary folder under ``TMPDIR``.
-
-    Raises
-    ------
-    StorageError
-        What the block asks for fits neither into memory nor there.
-    """
-    import duckdb
-
-    with scratch_folder("pct-join-") as spill:
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": threads,
-                "memory_limit": f"{memory}B",
-                "temp_directory": str(spill),
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "python_enable_replacements": False,
-                # The default shows where the home of the user is.
-                "secret_directory": "none",
-            },
-        )
-        try:
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            yield connection
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise StorageError(
-                f"cannot join: it takes more than {shown_size(memory)} of memory (--memory), and more than there is "
-                f"room for in {spill.parent} (TMPDIR); make the parts smaller with pct-discover --part-size"
-            ) from error
-        finally:
-            connection.close()
 
 
 def join_query(plan: JoinPlan) -> str:

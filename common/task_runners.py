@@ -18,6 +18,7 @@ from pycytominer_transform.common.ending import end_others_first
 from pycytominer_transform.common.errors import StorageError, is_passing
 
 if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
     from prefect.task_runners import TaskRunner
 
 K = TypeVar("K")
@@ -123,6 +124,19 @@ def outcomes(submissions: Iterable[tuple[K, Submitted[R]]], *, in_flight: int) -
             yield _ended(*waiting.popleft())
     while waiting:
         yield _ended(*waiting.popleft())
+
+
+def forget_runs(*runs: PrefectFuture[Any]) -> None:
+    """Drop what Prefect keeps of task runs, 8 kB of two, until the flow ends: which results and assets are of which.
+
+    To be called within the flow, of runs that nothing waits for any more.
+    """
+    from prefect.context import FlowRunContext
+
+    if (context := FlowRunContext.get()) is not None:
+        context.run_results.clear()
+        for run in runs:
+            context.task_run_assets.pop(run.task_run_id, None)
 
 
 def is_passing_here(error: Exception) -> bool:

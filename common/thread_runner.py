@@ -42,10 +42,17 @@ class QuickThreadTaskRunner(ThreadPoolTaskRunner[Any]):
             if self._switch_seconds is not None:
                 sys.setswitchinterval(self._switch_seconds)
 
+    def submit(self, *args: Any, **kwargs: Any) -> PrefectConcurrentFuture[Any]:
+        """Submit a task; what would cancel it is forgotten when it is done, not when the flow is."""
+        future: PrefectConcurrentFuture[Any] = super().submit(*args, **kwargs)
+        run = future.task_run_id
+        future.wrapped_future.add_done_callback(lambda _: self._cancel_events.pop(run, None))
+        return future
+
     def cancel_all(self) -> None:
         """Cancel what has not begun; wait for the rest, unless an interruption ends the process."""
         if ends_at_once() and self._executor is not None:
-            for event in self._cancel_events.values():
+            for event in list(self._cancel_events.values()):
                 event.set()
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None

@@ -106,6 +106,7 @@ def convert(
     PctError
         See the stages.
     """
+    from pycytominer_transform.common.duckdb_connections import keeping_connections
     from pycytominer_transform.common.flow_record import BARS, FlowRecord
     from pycytominer_transform.common.libraries import import_libraries
     from pycytominer_transform.common.outputs import check_destination
@@ -134,6 +135,7 @@ def convert(
         open_work_dir(options.work_dir, output=stem, keep=options.keep_work) as work,
         prefect_api(tracked=tracked, verbose=verbose, host=host) as api,
         _runner(options) as runner,
+        keeping_connections(),
     ):
         from prefect import flow
 
@@ -177,8 +179,13 @@ class _Part:
     joined: PrefectFuture[joining.JoinSummary]
 
     def result(self) -> tuple[extracting.ExtractSummary, joining.JoinSummary]:
-        # In this order: the join of a part that was not extracted only says that it could not begin.
-        return self.extracted.result(), self.joined.result()
+        from pycytominer_transform.common.task_runners import forget_runs
+
+        try:
+            # In this order: the join of a part that was not extracted only says that it could not begin.
+            return self.extracted.result(), self.joined.result()
+        finally:
+            forget_runs(self.extracted, self.joined)
 
 
 @dataclass

@@ -200,8 +200,8 @@ class _Joiner:
 
 @contextmanager
 def _joiner(reader: BundleReader, options: JoinOptions) -> Iterator[_Joiner]:
+    from pycytominer_transform.common.duckdb_connections import open_duckdb
     from pycytominer_transform.common.resources import usable_memory, usable_threads
-    from pycytominer_transform.common.sql import open_duckdb
 
     # A query of the user's own runs on one thread: only so do its rows come out in the same order every time.
     threads = 1 if options.sql else options.threads or usable_threads()
