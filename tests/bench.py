@@ -22,7 +22,7 @@ from bench_floor_sqlite import extension
 from bench_measure import Case, Group, Taken, run_group, table_lines
 from bench_peer import Peer, install_peer
 from bench_scan import as_the_peer, scans
-from bench_verdicts import BARE, FLOOR, FLOW, LITTLE, PEER, PIPE, Measured, verdict_lines, verdicts
+from bench_verdicts import BARE, FLOOR, FLOW, LITTLE, PARTS_WORKERS, PEER, PIPE, Measured, verdict_lines, verdicts
 from plates import Plate, write_csv
 from plates_sqlite import SqliteStyle, write_sqlite
 
@@ -134,10 +134,12 @@ def _dask_group(options: Options, folders: int, outputs: Path) -> Group:
 def _parts_group(options: Options, outputs: Path) -> Group:
     """Give a tenth of the parts, then all of them, so that what a part costs shows without what a flow costs."""
     cases = []
+    words = f"--part-size 1 --workers {PARTS_WORKERS} --log-format json"
     for parts in (options.parts // 10, options.parts):
         source = plate_of(replace(options, cells=2, features=4), parts, "csv")
         out = outputs / f"parts-{parts}.parquet"
-        cases.append(replace(flow(source, out, words="--part-size 1", name=f"{parts} parts"), most_runs=1))
+        case = flow(source, out, words=words, name=f"{parts} parts")
+        cases.append(replace(case, most_runs=1, tells_seconds=True))
     return Group(f"Parts: {options.parts} of about 2 cells", cases, "parts", options.parts)
 
 

@@ -35,6 +35,8 @@ class Case:
         Run it no more often than this, however many runs the others get; for cases that take minutes.
     counts_rows
         Count the rows of what it wrote, to be compared with the other cases'.
+    tells_seconds
+        It ends with a line of JSON that says how long each of its stages took; they become notes.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     folder: Path | None = None
     most_runs: int | None = None
     counts_rows: bool = True
+    tells_seconds: bool = False
 
 
 @dataclass
@@ -139,13 +142,16 @@ def _run(case: Case, result: Taken) -> None:
         with complaint_path.open("wb") as complaint:
             subprocess.run(launch, check=True, stderr=complaint, cwd=case.folder, env=environment)
         figures = json.loads(figures_path.read_text())
-        last_words = complaint_path.read_text(errors="replace").strip().splitlines()[-3:] or ["said nothing"]
+        said = complaint_path.read_text(errors="replace").strip().splitlines() or ["said nothing"]
     if figures["exit"]:
-        result.failure = f"exit {figures['exit']}: {' / '.join(last_words)}".replace("|", "\\|")
+        result.failure = f"exit {figures['exit']}: {' / '.join(said[-3:])}".replace("|", "\\|")
         return
     result.wall.append(figures["wall"])
     result.processor.append(figures["processor"])
     result.megabytes.append(figures["megabytes"])
+    if case.tells_seconds:
+        lines = map(json.loads, reversed(said))
+        result.notes |= next(line["seconds"] for line in lines if isinstance(line.get("seconds"), dict))
     if case.output is not None and case.counts_rows:
         result.rows = _rows(case.output)
 

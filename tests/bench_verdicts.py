@@ -10,12 +10,26 @@ from itertools import pairwise
 
 from bench_measure import Group, Taken
 
-__all__ = ["BARE", "CLOUD", "DISK", "FLOOR", "FLOW", "LITTLE", "PEER", "PIPE", "Measured", "verdict_lines", "verdicts"]
+__all__ = [
+    "BARE",
+    "CLOUD",
+    "DISK",
+    "FLOOR",
+    "FLOW",
+    "LITTLE",
+    "PARTS_WORKERS",
+    "PEER",
+    "PIPE",
+    "Measured",
+    "verdict_lines",
+    "verdicts",
+]
 
 PIPE, FLOW, BARE, FLOOR = "pipe of four tools", "pct-flow", "bare Prefect flow", "floor"
 DISK, CLOUD = "from the disk", "from S3 on loopback"
 LITTLE, PEER = "pct-flow --memory 500MB", "CytoTable 1.2.6"
 LARGE = 288
+PARTS_WORKERS = 2
 
 Measured = tuple[Group, Mapping[str, Taken]]
 
@@ -121,8 +135,14 @@ def _judge_parts(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
     few, many = (result for result in taken.values())
     fewer, more = group.folders // 10, group.folders
     done = bool(few.wall and many.wall)
-    each = 1000 * (many.seconds - few.seconds) / (more - fewer) if done else None
-    yield _at_most(f"{more} tiny parts: each one more costs", 30, each, " ms")
+    each, scheduling = None, None
+    if done:
+        each = 1000 * (many.seconds - few.seconds) / (more - fewer)
+        # What the two tools say that they took, a worker's share of it.
+        tools = sum(many.notes[stage] - few.notes[stage] for stage in ("extract", "join")) / PARTS_WORKERS
+        scheduling = each - 1000 * tools / (more - fewer)
+    detail = f", with its reading and joining {each:.0f}" if each is not None else ""
+    yield _at_most(f"{more} tiny parts: scheduling one more costs", 30, scheduling, " ms", detail)
     growth = _megabytes(many) / _megabytes(few) if done else None
     yield _at_most(f"{more} tiny parts: largest process, over that at {fewer}", 1.2, growth)
 

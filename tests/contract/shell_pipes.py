@@ -82,7 +82,7 @@ class LivePipe:
         (self.folder / f"{stage}.go").write_bytes(b"")
 
     def kill(self, stage: str, number: int = signal.SIGKILL) -> None:
-        while number != signal.SIGKILL and not _catches(self.pids[stage], number):
+        while number == signal.SIGTERM and not _catches(self.pids[stage], number):
             time.sleep(0.01)  # A shell still, or Python that starts.
         os.kill(self.pids[stage], number)
 
