@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 TOOL = "pct-flow"
 _BESIDE_PARTS = 430_000_000
 """Bytes of memory that Prefect, its server and the libraries take."""
+_PARTS_TO_RELEASE = 100
+"""After so many parts what the C library keeps is given back: of pieces between others it keeps more and more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,12 +289,16 @@ class _Stages:
     def _collect(
         self, manifest: Manifest, part: int, extracted: extracting.ExtractSummary, joined: joining.JoinSummary
     ) -> None:
+        from pycytominer_transform.common.resources import release_memory
+
         if extracted.nulled or extracted.disagreements.counts:
             extracting.report(extracted)
         read = sum(source.bytes for source in manifest.sources_of(part))
         self.record.done(part, joined.counts, read=read, extract=extracted.seconds, join=joined.seconds)
         if not self.options.keep_work:
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
+        if self.record.tally.done % _PARTS_TO_RELEASE == 0:
+            release_memory()
 
     def _steps(self, manifest: Manifest) -> list[Step]:
         """Give the steps that make a part, without their counts."""
