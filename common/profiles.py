@@ -156,7 +156,7 @@ def _streams_of(files: Sequence[Place], stack: ExitStack) -> Iterator[OpenStream
 
 def _files_in(paths: Sequence[Place]) -> tuple[list[Place], tuple[Step, ...]]:
     found: list[Place] = []
-    shares: list[tuple[Place, Manifest]] = []
+    shares: list[_Share] = []
     for path in paths:
         if not path.is_dir():
             raise SourceNotFoundError(f"{path}: no such folder")
@@ -165,7 +165,7 @@ def _files_in(paths: Sequence[Place]) -> tuple[list[Place], tuple[Step, ...]]:
         if MANIFEST_FILE in files:
             files.remove(MANIFEST_FILE)
             manifest = read_manifest_beside(path)
-            shares.append((path, manifest))
+            shares.append(_Share(path, tuple(manifest.parts), manifest.parts_total, manifest.provenance))
             folders = {name.partition("/")[0] for name in names if "/" in name}
             if any(part_name(part) in folders for part in manifest.parts):
                 raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
@@ -177,29 +177,40 @@ def _files_in(paths: Sequence[Place]) -> tuple[list[Place], tuple[Step, ...]]:
         raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
     if len(paths) > 1:
         _check_shares(shares)
-    history = merged_steps([manifest.provenance for _, manifest in shares])
+    history = merged_steps([share.provenance for share in shares])
     return sorted(found, key=lambda file: (file.name, str(file))), history
 
 
-def _check_shares(shares: Sequence[tuple[Place, Manifest]]) -> None:
+@dataclass(frozen=True)
+class _Share:
+    """What is needed of one folder's manifest; of ten thousand the whole would take 400 MB."""
+
+    path: Place
+    parts: tuple[int, ...]
+    parts_total: int
+    provenance: tuple[Step, ...]
+
+
+def _check_shares(shares: Sequence[_Share]) -> None:
     """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
     place_of: dict[int, Place] = {}
     wanted: set[int] = set()
     described = set()
-    for path, manifest in shares:
-        for part in manifest.parts:
+    for share in shares:
+        for part in share.parts:
             if part in place_of:
                 raise DataError(
-                    f"part {part} is in {place_of[part]} and in {path}; several folders must be shares of one source"
+                    f"part {part} is in {place_of[part]} and in {share.path}; several folders must be shares of one "
+                    "source"
                 )
-            place_of[part] = path
-        index, number = next((step.options.get("shard") for step in manifest.provenance), None) or (1, 1)
+            place_of[part] = share.path
+        index, number = next((step.options.get("shard") for step in share.provenance), None) or (1, 1)
         described.add((index, number))
-        every = range(1, manifest.parts_total + 1)
+        every = range(1, share.parts_total + 1)
         # Shares that pct-discover made are whole only together; those of pct-extract are shares of what it was given.
         wanted |= set(every[index - 1 :: number] if len(described) == 1 else every)
     if missing := sorted(wanted - set(place_of)):
         raise StageEndedEarlyError(
-            f"{shares[0][0]} and the other folders lack part {missing[0]} ({len(missing)} of {len(wanted)} parts are "
+            f"{shares[0].path} and the other folders lack part {missing[0]} ({len(missing)} of {len(wanted)} parts are "
             "missing); give all shares of the source"
         )
