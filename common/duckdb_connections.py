@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,7 +68,7 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
         held.close()
         raise StorageError(
             f"cannot join: it takes more than {shown_size(memory)} of memory (--memory), and more than there is room "
-            "for under TMPDIR; make the parts smaller with pct-discover --part-size"
+            f"for in {tempfile.gettempdir()} (TMPDIR); make the parts smaller with pct-discover --part-size"
         ) from error
     except BaseException:
         held.close()

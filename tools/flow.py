@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,17 +160,15 @@ def convert(
                 return stages.done
 
 
-@contextmanager
-def _runner(options: FlowOptions) -> Iterator[TaskRunner[Any]]:
+def _runner(options: FlowOptions) -> AbstractContextManager[TaskRunner[Any]]:
     from pycytominer_transform.common.task_runners import require_scheduler, task_runner
 
     if options.dask_scheduler:
         require_scheduler(options.dask_scheduler)
-    with task_runner(
+    return task_runner(
         options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
         dask_cluster=options.dask_cluster,
-    ) as runner:  # fmt: skip
-        yield runner
+    )  # fmt: skip
 
 
 @dataclass
