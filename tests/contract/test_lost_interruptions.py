@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ WITHIN = {
     "join": ("tools.join", "_join_parts"),
     "write": ("common.parquet", "write_file"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _pythons_own_handler() -> Iterator[None]:
+    """Have Ctrl-C heeded, whatever a library that another test imported (dask-jobqueue) has put in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
