@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -244,10 +245,14 @@ def quieten_dask() -> None:
 
 def _cluster_class(kind: str) -> Any:
     quieten_dask()
+    ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         import dask_jobqueue
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{kind} needs dask-jobqueue, which is not installed: pip install 'pycytominer-transform[slurm]'"
         ) from error
+    if signal.getsignal(signal.SIGINT) is not ctrl_c:
+        # The library's import sets a handler of its own, by which Ctrl-C would end the flow as if all were well.
+        signal.signal(signal.SIGINT, ctrl_c)
     return getattr(dask_jobqueue, kind)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from plates import Plate, write_csv
 from pycytominer_transform.common.dask_cluster import CLUSTERS, read_dask_cluster
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.tools import flow
+from serving import PATIENCE, Jobs, end_group
 
 CLUSTER = 'cluster = "dask_jobqueue.SLURMCluster"'
 ARGUMENTS = '[arguments]\ncores = 2\nmemory = "1GB"'
@@ -98,3 +102,32 @@ def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         capsys.readouterr().err == "pct-flow: error: cannot read the cluster nowhere.toml: No such file or directory\n"
     )
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_ends_the_wait_for_jobs(jobs: Jobs, tmp_path: Path, number: signal.Signals, said: str) -> None:
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    # A batch system that takes jobs and never begins them.
+    for command in ("sbatch", "scancel"):
+        (tmp_path / command).write_text("#!/bin/sh\necho Submitted batch job 7\n")
+        (tmp_path / command).chmod(0o755)
+    plate = write_csv(Plate(folders=1, cells=2, features=2), tmp_path / "plate")
+    cluster = written(tmp_path, CLUSTER, ARGUMENTS)
+    words = [str(plate), "-o", str(tmp_path / "out.parquet"), "--runner", "dask", "--dask-cluster", cluster]
+    environment = jobs.environment()
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "pct-flow"), *words],
+        env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"}, cwd=tmp_path, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        assert "submitted 1 job (7) and wait for them" in process.stderr.readline()
+        process.send_signal(number)
+        told = process.communicate(timeout=PATIENCE)[1]
+    finally:
+        end_group(process)
+    assert process.returncode == 128 + number, told
+    assert told == f"pct-flow: error: {said}; nothing was left under the output's name\n"
+    assert not [path for path in tmp_path.iterdir() if "out.parquet" in path.name]
