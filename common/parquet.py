@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pycytominer_transform.common.destination import OutputFolder
+    from pycytominer_transform.common.parquet_groups import NewWriter
 
-_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 16_000_000
+_FIRST_GROUP_BYTES, _GROUP_BYTES = 4_000_000, 24_000_000
 _TEXT_BYTES = 32
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
 _GROWTH = 16
@@ -80,7 +80,7 @@ class _GroupWriter:
         self._schema = reader.schema.remove_metadata()
         self._settings = settings
         self._row_bytes = row_bytes(self._schema)
-        self._new_writer = partial(_parquet_writer, self._schema, settings["compression"])
+        self._new_writer = writer_maker(self._schema, settings["compression"])
         self._file = GroupsFile(sink, self._new_writer)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
@@ -144,7 +144,7 @@ def group_rows(row_size: int, before: int) -> int:
     """Choose the rows of the row group that comes after so many rows, of rows of so many bytes.
 
     Small ones can be passed over by who looks for one well, and each costs who opens the file: so they grow with the
-    file, from about 4 MB of values (1,024 rows at least) to 16 MB.
+    file, from about 4 MB of values (1,024 rows at least) to 24 MB.
     """
     first, most = (_clamped(size // max(row_size, 1)) for size in (_FIRST_GROUP_BYTES, _GROUP_BYTES))
     return min(max(before // _GROWTH, first), most)
@@ -160,18 +160,24 @@ def _is_fixed(kind: pa.DataType) -> bool:
     return bool(pa.types.is_primitive(kind))
 
 
-def _parquet_writer(schema: pa.Schema, compression: str, sink: pa.NativeFile) -> pq.ParquetWriter:
+def writer_maker(schema: pa.Schema, compression: str) -> NewWriter:
+    """Give what makes Arrow's writers of a table with this schema."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     # Measurements hardly ever repeat, so a dictionary of them saves nothing. Their signs and exponents do: with each
     # byte of a number in a stream of its own (BYTE_STREAM_SPLIT) files are 3 to 8 percent smaller, and read faster.
     measured = [field.name for field in schema if field.type in (pa.float32(), pa.float64())]
     others = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    try:
-        return pq.ParquetWriter(
-            sink, schema, compression=compression, use_dictionary=others, use_byte_stream_split=measured,
-            write_statistics=True,
-        )  # fmt: skip
-    except pa.ArrowNotImplementedError as error:
-        raise DataError(f"Parquet has no form for this table: {error}; leave that column out") from error
+
+    def new_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
+        import pyarrow.parquet as pq
+
+        try:
+            return pq.ParquetWriter(
+                sink, schema, compression=compression, use_dictionary=others, use_byte_stream_split=measured,
+                write_statistics=True,
+            )  # fmt: skip
+        except pa.ArrowNotImplementedError as error:
+            raise DataError(f"Parquet has no form for this table: {error}; leave that column out") from error
+
+    return new_writer

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.interruption import heed_interruption
-from pycytominer_transform.common.parquet_footer import moved, varint
+from pycytominer_transform.common.parquet_footer import GroupMover, varint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +69,7 @@ class GroupsFile:
         self._place = len(_MAGIC)
         self._rows = 0
         self._groups: list[bytes] = []
+        self._mover = GroupMover()
         self._head = b""
         # Refuses a schema that Parquet has no form for, too.
         self._empty = self._footer_without_groups({})
@@ -80,7 +81,7 @@ class GroupsFile:
         for piece in group.body:
             self._sink.write(piece)
         try:
-            description = moved(self._group_of(group), self._place - len(_MAGIC))
+            description = self._mover.moved(self._group_of(group), self._place - len(_MAGIC))
         except ValueError as error:
             raise _unexpected() from error
         self._groups.append(zlib.compress(description, 1))

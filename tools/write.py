@@ -40,7 +40,7 @@ class WriteOptions:
     compression : str
         Parquet codec.
     row_group_rows : int
-        Rows per row group; 0 for 4 MB of values at first and up to 16 MB further down, see `parquet.group_rows`.
+        Rows per row group; 0 for 4 MB of values at first and up to 24 MB further down, see `parquet.group_rows`.
     threads : int
         Row groups to encode at once; 0 for as many as there are processors to use, but no more than 4.
     """
@@ -140,7 +140,7 @@ def add_write_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--compression", choices=COMPRESSIONS, default="lz4", help="Parquet codec (%(default)s)")
     group.add_argument(
         "--row-group-rows", metavar="N", type=commandline.positive, default=0,
-        help="rows per Parquet row group (default: 4 to 16 MB of values, more the longer the file)",
+        help="rows per Parquet row group (default: 4 to 24 MB of values, more the longer the file)",
     )  # fmt: skip
 
 

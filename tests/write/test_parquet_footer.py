@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycytominer_transform.common.parquet_footer import moved, varint
+from pycytominer_transform.common.parquet_footer import GroupMover, varint
 
 
 def struct(*fields: tuple[int, int, bytes]) -> bytes:
@@ -31,6 +31,10 @@ def described(page: int, dictionary: int, start: int) -> bytes:
     return struct((1, 9, b"\x1c" + chunk), (1, 6, number(99)), (1, 6, number(page)), (2, 6, number(start)))
 
 
+def moved(group: bytes, by: int) -> bytes:
+    return GroupMover().moved(group, by)
+
+
 @given(st.integers(1, 1 << 50), st.integers(1, 1 << 50), st.integers(1, 1 << 50), st.integers(0, 1 << 50))
 def test_places_alone_are_moved(page: int, dictionary: int, start: int, by: int) -> None:
     before = described(page, dictionary, start)
@@ -41,10 +45,32 @@ def test_places_alone_are_moved(page: int, dictionary: int, start: int, by: int)
     assert moved(before, by) == after.replace(b"\x25" + number(page + by) + b"\0", b"\x25" + number(page) + b"\0")
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 1 << 50)] * 4, st.booleans()), max_size=5))
+def test_what_was_moved_before_makes_no_difference(groups: list[tuple[int, int, int, int, bool]]) -> None:
+    mover = GroupMover()
+    for page, dictionary, start, by, has_text in groups:
+        group = described(page, dictionary, start)
+        if has_text:
+            # Of another length than the statistics of the others.
+            group = group.replace(b"\x18\x02ab", b"\x18\x03abc")
+        assert mover.moved(group, by) == moved(group, by)
+
+
+def test_of_many_shapes_not_all_are_kept() -> None:
+    mover = GroupMover()
+    for length in range(1_200):
+        group = described(4, 9, 4).replace(b"\x18\x02ab", b"\x18" + varint(length) + b"a" * length)
+        assert mover.moved(group, 7) == moved(group, 7)
+
+
+@pytest.mark.parametrize("is_learnt", [False, True])
 @pytest.mark.parametrize("cut", range(len(described(4, 9, 4))))
-def test_what_is_cut_off_is_refused(cut: int) -> None:
+def test_what_is_cut_off_is_refused(cut: int, is_learnt: bool) -> None:
+    mover = GroupMover()
+    if is_learnt:
+        mover.moved(described(4, 9, 4), 1)
     with pytest.raises(ValueError, match="description of a row group"):
-        moved(described(4, 9, 4)[:cut], 1)
+        mover.moved(described(4, 9, 4)[:cut], 1)
 
 
 @pytest.mark.parametrize("more", [b"\0", b"\x16\2\0"])

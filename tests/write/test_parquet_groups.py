@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycytominer_transform.common.errors import DataError
-from pycytominer_transform.common.parquet import _parquet_writer
+from pycytominer_transform.common.parquet import writer_maker
 from pycytominer_transform.common.parquet_groups import GroupsFile, encoded
 
 METADATA = {"pct.provenance": "x" * 200, "pct.preset": "ü"}
@@ -42,7 +41,7 @@ def sliced(whole: pa.Table, sizes: list[int]) -> list[pa.Table]:
 
 def by_groups(whole: pa.Table, sizes: list[int], compression: str) -> bytes:
     sink = io.BytesIO()
-    new_writer = partial(_parquet_writer, whole.schema, compression)
+    new_writer = writer_maker(whole.schema, compression)
     file = GroupsFile(sink, new_writer)
     for rows in sliced(whole, sizes):
         file.add(encoded(rows, new_writer))
@@ -52,7 +51,7 @@ def by_groups(whole: pa.Table, sizes: list[int], compression: str) -> bytes:
 
 def by_pyarrow(whole: pa.Table, sizes: list[int], compression: str) -> bytes:
     sink = io.BytesIO()
-    with _parquet_writer(whole.schema, compression, pa.PythonFile(sink, mode="w")) as writer:
+    with writer_maker(whole.schema, compression)(pa.PythonFile(sink, mode="w")) as writer:
         for rows in sliced(whole, sizes):
             writer.write_table(rows, row_group_size=rows.num_rows)
         writer.add_key_value_metadata(METADATA)
@@ -88,7 +87,7 @@ def test_other_readers_take_it(tmp_path: Path) -> None:
 
 def test_nothing_stays_of_row_groups_but_what_the_footer_takes() -> None:
     whole = table(10)
-    new_writer = partial(_parquet_writer, whole.schema, "lz4")
+    new_writer = writer_maker(whole.schema, "lz4")
     file = GroupsFile(io.BytesIO(), new_writer)
     for _ in range(20):
         file.add(encoded(whole, new_writer))
@@ -99,4 +98,4 @@ def test_nothing_stays_of_row_groups_but_what_the_footer_takes() -> None:
 def test_a_table_that_parquet_has_no_form_for() -> None:
     schema = pa.schema([("x", pa.run_end_encoded(pa.int32(), pa.string()))])
     with pytest.raises(DataError, match="leave that column out"):
-        GroupsFile(io.BytesIO(), partial(_parquet_writer, schema, "lz4"))
+        GroupsFile(io.BytesIO(), writer_maker(schema, "lz4"))
