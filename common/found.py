@@ -42,8 +42,9 @@ class TableSample:
     table: str
     files: int = 0
     columns: dict[str, SampledColumn] = field(default_factory=dict)
-    files_with: dict[str, int] = field(default_factory=dict)
     fixed: dict[str, ColumnType] = field(default_factory=dict)
+    # Most files have the header of another one.
+    _files_of: dict[tuple[str, ...], int] = field(default_factory=dict)
     _sampled_places: dict[tuple[str, ...], list[tuple[int, SampledColumn]]] = field(default_factory=dict)
 
     def add(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -56,13 +57,10 @@ class TableSample:
         """
         if not header:
             return
-        if (longest := max(map(len, header))) > _MOST_NAME:
-            raise BadDatasetError(f"table {self.table}: a column's name has {longest} characters; is it no header?")
-        self.files += 1
         key = tuple(header)
-        for name in header:
-            self.files_with[name] = self.files_with.get(name, 0) + 1
         if key not in self._sampled_places:
+            if (longest := max(map(len, header))) > _MOST_NAME:
+                raise BadDatasetError(f"table {self.table}: a column's name has {longest} characters; is it no header?")
             for name in header:
                 self.columns.setdefault(name, SampledColumn(name))
             self._sampled_places[key] = [
@@ -70,6 +68,8 @@ class TableSample:
                 for place, name in enumerate(header)
                 if not names_text(name) and not names_measurement(name)
             ]
+        self.files += 1
+        self._files_of[key] = self._files_of.get(key, 0) + 1
         places = self._sampled_places[key]
         for row in rows:
             for place, column in places:
@@ -84,14 +84,22 @@ class TableSample:
 
     def partial_columns(self) -> list[str]:
         """List the columns that only some of the files have."""
-        return [name for name in self.columns if self.files_with[name] < self.files]
+        return [name for name, files in self._files_with().items() if files < self.files]
+
+    def _files_with(self) -> dict[str, int]:
+        """Count the files that have each column."""
+        found = dict.fromkeys(self.columns, 0)
+        for header, files in self._files_of.items():
+            for name in header:
+                found[name] += files
+        return found
 
     def union_warning(self) -> str | None:
         """Say which columns will be null for some files, None where all files have the same columns."""
         partial = self.partial_columns()
         if not partial:
             return None
-        fewest = min(self.files_with[name] for name in partial)
+        fewest = min(self._files_with().values())
         return (
             f"table {self.table}: {len(partial)} of {len(self.columns)} columns are not in all of its {self.files} "
             f"files (the rarest in {fewest}) and will be null where they are missing: {listed(partial, 20)}"
