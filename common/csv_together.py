@@ -5,12 +5,16 @@ With hundreds of columns much of what parsing costs is for each column of each f
 
 from __future__ import annotations
 
+import ctypes
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pycytominer_transform.common.csv_files import has_hexadecimal
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -21,7 +25,7 @@ class TextTogether:
 
     Attributes
     ----------
-    text : bytearray
+    text : pyarrow.Buffer
         The header, then the rows of all.
     header : bytes
         The header with its line end.
@@ -29,7 +33,7 @@ class TextTogether:
         Lines that each file has below its header; as many rows, unless some are empty.
     """
 
-    text: bytearray
+    text: pa.Buffer
     header: bytes
     rows: list[int]
 
@@ -49,26 +53,30 @@ def put_together(paths: Sequence[Path]) -> TextTogether | None:
     OSError
         One cannot be read.
     """
+    import pyarrow as pa
+
     sizes = [path.stat().st_size for path in paths]
-    text = bytearray(sum(sizes))
+    # Arrow's memory is not filled with zeros first, and is there again for the next files.
+    buffer = pa.allocate_buffer(sum(sizes))
     header, end, rows = b"", 0, []
-    for path, size in zip(paths, sizes, strict=True):
-        with path.open("rb", buffering=0) as file:
-            if header and file.read(len(header)) != header:
+    with memoryview(buffer) as room:
+        for path, size in zip(paths, sizes, strict=True):
+            with path.open("rb", buffering=0) as file:
+                if header and file.read(len(header)) != header:
+                    return None
+                text = _Text(buffer.address, end, end + size - len(header))
+                end = text.end
+                if not _fill(room[text.begin : end], file):
+                    return None
+            if not header:
+                header = bytes(room[: next(text.places(b"\n"), -1) + 1])
+                if not header.removeprefix(_BYTE_ORDER_MARK).strip():
+                    return None
+                text.begin = len(header)
+            if room[end - 1 : end].tobytes() != b"\n" or _is_odd(text, room):
                 return None
-            begin, end = end, end + size - len(header)
-            if not _fill(memoryview(text)[begin:end], file):
-                return None
-        if not header:
-            begin = text.find(b"\n", 0, end) + 1
-            header = bytes(text[:begin])
-            if not header.removeprefix(_BYTE_ORDER_MARK).strip():
-                return None
-        if text[end - 1 : end] != b"\n":
-            return None
-        rows.append(_lines(text, begin, end))
-    del text[end:]
-    return None if _is_odd(text) else TextTogether(text, header, rows)
+            rows.append(sum(1 for _ in text.places(b"\n")))
+    return TextTogether(buffer.slice(0, end), header, rows)
 
 
 def _fill(room: memoryview, file: io.FileIO) -> bool:
@@ -83,15 +91,41 @@ def _fill(room: memoryview, file: io.FileIO) -> bool:
     return True
 
 
-def _lines(text: bytearray, begin: int, end: int) -> int:
-    # Lines of hundreds of numbers are long, so this is faster than to count in all bytes.
-    lines = 0
-    while begin < end:
-        begin = text.index(b"\n", begin, end) + 1
-        lines += 1
-    return lines
+@dataclass
+class _Text:
+    """A piece of memory to look for bytes in, which takes no lock of Python's; lines of hundreds of numbers are long.
+
+    Attributes
+    ----------
+    address : int
+        Where the memory is.
+    begin, end : int
+        The piece in it.
+    """
+
+    address: int
+    begin: int
+    end: int
+
+    def places(self, byte: bytes) -> Iterator[int]:
+        """Give the places of a byte, counted from the address."""
+        find, wanted, stop = _memchr(), byte[0], self.address + self.end
+        found = find(self.address + self.begin, wanted, self.end - self.begin)
+        while found:
+            yield found - self.address
+            found = find(found + 1, wanted, stop - found - 1)
 
 
-def _is_odd(text: bytearray) -> bool:
-    has_own_line_ends = b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
-    return b"\0" in text or b'"' in text or has_own_line_ends or has_hexadecimal(text)
+@cache
+def _memchr() -> Any:
+    find = ctypes.CDLL(None).memchr
+    find.restype, find.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
+    return find
+
+
+def _is_odd(text: _Text, room: memoryview) -> bool:
+    return (
+        any(True for byte in (b"\0", b'"') for _ in text.places(byte))
+        or any(room[place + 1 : place + 2].tobytes() != b"\n" for place in text.places(b"\r"))
+        or any(room[place - 1 : place].tobytes() == b"0" for letter in (b"x", b"X") for place in text.places(letter))
+    )

@@ -6,6 +6,7 @@ import gc
 
 from pycytominer_transform.common.dask_clock import go_steady
 from pycytominer_transform.common.libraries import import_libraries
+from pycytominer_transform.common.prefect_environment import drop_unrecorded_events
 
 
 def dask_setup(_worker: object) -> None:
@@ -13,5 +14,6 @@ def dask_setup(_worker: object) -> None:
     go_steady()
     gc.disable()
     import_libraries()
+    drop_unrecorded_events()
     gc.freeze()
     gc.enable()

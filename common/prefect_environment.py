@@ -25,8 +25,8 @@ HOME_PREFIX = "pct-prefect-"
 # several, one that wants to write is refused now and then (SQLITE_BUSY_SNAPSHOT), and the client then sleeps for 2 s.
 DATABASE_NAME = "prefect:memory:.db"
 
-# Services that look after schedules, workers and other people's runs. A private server has none of those, and serves
-# one flow.
+# Services that look after schedules, workers and other people's runs, or that record what task runs tell of themselves.
+# A private server has none of the former, and ends with its one flow before anybody could ask for a record.
 _IDLE_SERVICES = (
     "CANCELLATION_CLEANUP",
     "CLEANUP_RECONCILER",
@@ -37,8 +37,10 @@ _IDLE_SERVICES = (
     "PAUSE_EXPIRATIONS",
     "REPOSSESSOR",
     "SCHEDULER",
+    "TASK_RUN_RECORDER",
     "TRIGGERS",
 )
+_RECORDS = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED"
 
 
 def prefect_api_configured(*, no_prefect: bool = False) -> bool:
@@ -150,13 +152,6 @@ def private_variables(home: Path, url: str, *, verbose: bool) -> dict[str, str]:
         # Two questions that every client asks before its first own, answered.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
-        # One transaction for each of the three events of a task run is what the recorder falls behind with.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-        # Whole seconds: Prefect rounds down, and with 0 its recorder keeps a processor busy until the flow ends.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        # Of the events of task runs more are made than recorded; each waits with all that its task held, 20 kB. Those
-        # beyond are dropped.
-        "PREFECT_EVENTS_WORKER_MAX_QUEUE_SIZE": "200",
         # Nobody can read log lines on a server that ends with the run.
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }
@@ -183,7 +178,7 @@ def only_these_settings(variables: Mapping[str, str]) -> Iterator[None]:
     try:
         _reread_environment()
         _reread_logging()
-        with _without_heartbeats():
+        with _without_heartbeats(), _without_events():
             yield
     finally:
         _set(before, variables)
@@ -236,3 +231,24 @@ def _without_heartbeats() -> Iterator[None]:
 
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+
+
+@contextmanager
+def _without_events() -> Iterator[None]:
+    """Have nothing told of task runs, which a private server does not record."""
+    from prefect.events.worker import EventsWorker
+
+    drop_unrecorded_events()
+    try:
+        yield
+    finally:
+        EventsWorker.set_client_override(None)
+
+
+def drop_unrecorded_events() -> None:
+    """Have this process tell nothing of task runs where the environment is a private server's."""
+    if os.environ.get(_RECORDS) == "false":
+        from prefect.events.clients import NullEventsClient
+        from prefect.events.worker import EventsWorker
+
+        EventsWorker.set_client_override(NullEventsClient)

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import gc
 import os
-import queue
 import select
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycytominer_transform.common.ending import ends_at_once
 from pycytominer_transform.common.errors import PctError, StorageError, describe_os_error
 from pycytominer_transform.common.prefect_environment import (
     DATABASE_NAME,
@@ -40,7 +38,6 @@ LOOPBACK = "127.0.0.1"
 SERVER_MODULE = "pycytominer_transform.common.prefect_server_process"
 
 _START_SECONDS = 120.0
-_STOP_SECONDS = 10.0
 _STARTS = 3
 """How often the server is started again."""
 _ROOM_BYTES = 1 << 20
@@ -96,8 +93,7 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
     """Run a Prefect server in a process of its own for the length of the block.
 
     The environment names it, so that child processes find it as well. It is meant for one flow: it keeps nothing, has
-    no web page, and may lose task run records of flows of many thousands of parts. Who wants those starts ``prefect
-    server start``.
+    no web page, and is told nothing of task runs. Who wants records starts ``prefect server start``.
 
     Parameters
     ----------
@@ -252,18 +248,4 @@ def _server_process(
             "may name another server"
         ) from error
     finally:
-        if not ends_at_once():
-            _drain_clients()
         process.end()
-
-
-def _drain_clients() -> None:
-    """Stop the thread that sends task run events, dropping those that wait: nobody can ask for them any more."""
-    from prefect.events.worker import EventsWorker
-
-    workers: dict[int, EventsWorker] = getattr(EventsWorker, "_instances", {})
-    for worker in list(workers.values()):
-        with suppress(queue.Empty):
-            while True:
-                worker._queue.get_nowait()
-    EventsWorker.drain_all(timeout=_STOP_SECONDS)

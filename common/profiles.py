@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_streams
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
+from pycytominer_transform.common.made_parts import MadeParts
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
 from pycytominer_transform.common.place import Place, entry_names, named_place
-from pycytominer_transform.common.provenance import merged_steps, steps_from_json, steps_to_json
+from pycytominer_transform.common.provenance import History, steps_from_json, steps_to_json
 from pycytominer_transform.common.reporting import progress
 from pycytominer_transform.common.standard_io import STANDARD, open_input, reading
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -89,14 +91,18 @@ class ProfilesReader:
     ----------
     schema : pyarrow.Schema
         Of all batches, without the suite's metadata.
-    steps : tuple of Step
-        The provenance; complete once the batches have been read.
     """
 
     schema: pa.Schema
     preset: str
-    steps: tuple[Step, ...]
     _sources: Iterator[OpenStream]
+    _before: History
+    _within: History = field(default_factory=History)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The provenance; complete once the batches have been read."""
+        return (*self._before.steps, *self._within.steps)
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Give the batches, each with the number of its part; 1 where the stream does not say.
@@ -105,21 +111,24 @@ class ProfilesReader:
         ------
         DataError
             The streams or files have different columns.
+        StageEndedEarlyError
+            A part that was still to be made is not.
         """
-        histories = [self.steps]
         for stream in self._sources:
             if not stream.schema.equals(self.schema):
                 raise DataError(f"{stream.where}: has other columns or types than the first of the files")
             for batch, part in stream.batches():
                 yield batch, part or 1
-            histories.append(steps_from_json((stream.closing or {}).get("steps", [])))
-        self.steps = (*self.steps, *merged_steps(histories[1:]))
+            self._within.add(steps_from_json((stream.closing or {}).get("steps", [])))
 
 
-def open_profiles(paths: Sequence[str], stack: ExitStack, storage: StorageOptions | None = None) -> ProfilesReader:
+def open_profiles(
+    paths: Sequence[str] | MadeParts, stack: ExitStack, storage: StorageOptions | None = None
+) -> ProfilesReader:
     """Open profiles at places, folders or files, or on standard input (``-``).
 
-    Several folders are those that the jobs of an array made of the shares of one source; their parts come in order.
+    Several folders are those that the jobs of an array made of the shares of one source; their parts come in order. Of
+    parts that are still being made each is waited for.
 
     Raises
     ------
@@ -128,57 +137,43 @@ def open_profiles(paths: Sequence[str], stack: ExitStack, storage: StorageOption
     DataError
         It is Arrow, but something else than profiles.
     """
-    if len(paths) == 1 and (paths[0] == STANDARD or not named_place(paths[0], storage).is_dir()):
+    shares = _Shares()
+    if isinstance(paths, MadeParts):
+        streams = _streams_as_made(paths, shares)
+    elif len(paths) == 1 and (paths[0] == STANDARD or not named_place(paths[0], storage).is_dir()):
         where = "standard input" if paths[0] == STANDARD else paths[0]
         streams = read_streams(stack.enter_context(open_input(paths[0], "profiles", storage)), where)
-        history: tuple[Step, ...] = ()
     else:
-        files, history = _files_in([named_place(path, storage) for path in paths])
-        streams = _streams_of(files, stack)
+        files = [file for path in paths for file in shares.files_in(named_place(path, storage))]
+        if not files:
+            raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
+        shares.check()
+        streams = _streams_of(sorted(files, key=lambda file: (file.name, str(file))))
     first = next(streams)
     if first.role not in ("profiles", ""):
         raise DataError(f"{first.where} is a {first.role} of this suite, not profiles; pct-join makes them")
-    steps = history or steps_from_json(first.text("pct.provenance"))
-    return ProfilesReader(first.schema, first.text("pct.preset"), steps, _chained(first, streams))
+    if not shares.history.steps:
+        shares.history.add(steps_from_json(first.text("pct.provenance")))
+    return ProfilesReader(first.schema, first.text("pct.preset"), chain([first], streams), shares.history)
 
 
-def _chained(first: OpenStream, rest: Iterator[OpenStream]) -> Iterator[OpenStream]:
-    yield first
-    yield from rest
-
-
-def _streams_of(files: Sequence[Place], stack: ExitStack) -> Iterator[OpenStream]:
-    for done, path in enumerate(files, start=1):
-        with reading(path), path.open("rb") as file:
-            yield from read_streams(file, str(path))
+def _streams_of(files: Sequence[Place]) -> Iterator[OpenStream]:
+    for done, file in enumerate(files, start=1):
+        yield from _streams_in(file)
         progress("writing parts", done, len(files))
 
 
-def _files_in(paths: Sequence[Place]) -> tuple[list[Place], tuple[Step, ...]]:
-    found: list[Place] = []
-    shares: list[_Share] = []
-    for path in paths:
-        if not path.is_dir():
-            raise SourceNotFoundError(f"{path}: no such folder")
-        names = entry_names(path)
-        files = [name for name in names if name.endswith(".arrow") and "/" not in name]
-        if MANIFEST_FILE in files:
-            files.remove(MANIFEST_FILE)
-            manifest = read_manifest_beside(path)
-            shares.append(_Share(path, tuple(manifest.parts), manifest.parts_total, manifest.provenance))
-            folders = {name.partition("/")[0] for name in names if "/" in name}
-            if any(part_name(part) in folders for part in manifest.parts):
-                raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
-            expected = [f"{part_name(part)}.arrow" for part in manifest.parts]
-            if missing := [name for name in expected if name not in set(files)]:
-                raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
-        found += [path / name for name in files]
-    if not found:
-        raise SourceNotFoundError(f"{paths[0]}: there are no Arrow files in it")
-    if len(paths) > 1:
-        _check_shares(shares)
-    history = merged_steps([share.provenance for share in shares])
-    return sorted(found, key=lambda file: (file.name, str(file))), history
+def _streams_as_made(parts: MadeParts, shares: _Shares) -> Iterator[OpenStream]:
+    for done, path in enumerate(parts, start=1):
+        for file in shares.files_in(path):
+            yield from _streams_in(file)
+        progress("writing parts", done, len(parts))
+    shares.check()
+
+
+def _streams_in(file: Place) -> Iterator[OpenStream]:
+    with reading(file), file.open("rb") as opened:
+        yield from read_streams(opened, str(file))
 
 
 @dataclass(frozen=True)
@@ -188,29 +183,70 @@ class _Share:
     path: Place
     parts: tuple[int, ...]
     parts_total: int
-    provenance: tuple[Step, ...]
+    shard: tuple[int, int]
 
 
-def _check_shares(shares: Sequence[_Share]) -> None:
-    """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
-    place_of: dict[int, Place] = {}
-    wanted: set[int] = set()
-    described = set()
-    for share in shares:
-        for part in share.parts:
-            if part in place_of:
-                raise DataError(
-                    f"part {part} is in {place_of[part]} and in {share.path}; several folders must be shares of one "
-                    "source"
-                )
-            place_of[part] = share.path
-        index, number = next((step.options.get("shard") for step in share.provenance), None) or (1, 1)
-        described.add((index, number))
-        every = range(1, share.parts_total + 1)
-        # Shares that pct-discover made are whole only together; those of pct-extract are shares of what it was given.
-        wanted |= set(every[index - 1 :: number] if len(described) == 1 else every)
-    if missing := sorted(wanted - set(place_of)):
-        raise StageEndedEarlyError(
-            f"{shares[0].path} and the other folders lack part {missing[0]} ({len(missing)} of {len(wanted)} parts are "
-            "missing); give all shares of the source"
-        )
+class _Shares:
+    """Folders of profiles that belong together, and what made them."""
+
+    def __init__(self) -> None:
+        self._folders = 0
+        self._shares: list[_Share] = []
+        self.history = History()
+
+    def files_in(self, path: Place) -> list[Place]:
+        """Take one more folder; gives its Arrow files.
+
+        Raises
+        ------
+        SourceNotFoundError
+            There is no such folder.
+        DataError, StageEndedEarlyError
+            It is a bundle, or lacks a part.
+        """
+        if not path.is_dir():
+            raise SourceNotFoundError(f"{path}: no such folder")
+        self._folders += 1
+        names = entry_names(path)
+        files = [name for name in names if name.endswith(".arrow") and "/" not in name]
+        if MANIFEST_FILE in files:
+            files.remove(MANIFEST_FILE)
+            self._add(path, read_manifest_beside(path), names)
+        return [path / name for name in sorted(files)]
+
+    def _add(self, path: Place, manifest: Manifest, names: Sequence[str]) -> None:
+        folders = {name.partition("/")[0] for name in names if "/" in name}
+        if any(part_name(part) in folders for part in manifest.parts):
+            raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
+        expected = [f"{part_name(part)}.arrow" for part in manifest.parts]
+        if missing := [name for name in expected if name not in set(names)]:
+            raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
+        shard = next((step.options.get("shard") for step in manifest.provenance), None) or (1, 1)
+        self._shares.append(_Share(path, tuple(manifest.parts), manifest.parts_total, shard))
+        self.history.add(manifest.provenance)
+
+    def check(self) -> None:
+        """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
+        if self._folders == 1:
+            return
+        place_of: dict[int, Place] = {}
+        wanted: set[int] = set()
+        described = set()
+        for share in self._shares:
+            for part in share.parts:
+                if part in place_of:
+                    raise DataError(
+                        f"part {part} is in {place_of[part]} and in {share.path}; several folders must be shares of "
+                        "one source"
+                    )
+                place_of[part] = share.path
+            index, number = share.shard
+            described.add((index, number))
+            every = range(1, share.parts_total + 1)
+            # Shares that pct-discover made are whole only together; pct-extract's are shares of what it was given.
+            wanted |= set(every[index - 1 :: number] if len(described) == 1 else every)
+        if missing := sorted(wanted - set(place_of)):
+            raise StageEndedEarlyError(
+                f"{self._shares[0].path} and the other folders lack part {missing[0]} ({len(missing)} of "
+                f"{len(wanted)} parts are missing); give all shares of the source"
+            )

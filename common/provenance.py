@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pycytominer_transform.common.errors import DataError
@@ -31,25 +31,29 @@ def steps_from_json(text: str | Sequence[dict[str, Any]]) -> tuple[Step, ...]:
         raise DataError(f"the provenance that came with the data is damaged ({error})") from error
 
 
-def merged_steps(histories: Sequence[Sequence[Step]]) -> tuple[Step, ...]:
-    """Make one history of those of several parts: equal steps become one, with their counts added up.
+class History:
+    """One history of those of several parts: equal steps become one, with their counts added up.
 
     The parts of one source share the step that described it as a whole, so its counts are not added.
     """
-    merged: dict[str, Step] = {}
-    for history in histories:
-        for step in history:
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Step] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What was done, in the order in which it was first added."""
+        return tuple(self._steps.values())
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Add the history of one more part."""
+        for step in steps:
             key = json.dumps([step.tool, step.version, step.options], sort_keys=True)
-            if key not in merged:
-                merged[key] = step
+            before = self._steps.get(key)
+            if before is None:
+                self._steps[key] = step
             elif step.tool != "pct-discover":
-                merged[key] = Step(
-                    tool=step.tool,
-                    version=step.version,
-                    options=step.options,
-                    counts=added_counts(merged[key].counts, step.counts),
-                )
-    return tuple(merged.values())
+                self._steps[key] = replace(before, counts=added_counts(before.counts, step.counts))
 
 
 def added_counts(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:

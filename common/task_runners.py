@@ -41,8 +41,9 @@ class Submitted(Protocol[R_co]):
 
 @contextmanager
 def task_runner(
-    kind: RunnerKind, *, workers: int, dask_scheduler: str | None = None, dask_cluster: DaskCluster | None = None
-) -> Iterator[TaskRunner[Any]]:
+    kind: RunnerKind, *, workers: int, beside: int = 0, dask_scheduler: str | None = None,
+    dask_cluster: DaskCluster | None = None,
+) -> Iterator[TaskRunner[Any]]:  # fmt: skip
     """Give the task runner for ``@flow(task_runner=...)``; Dask workers of this machine run while the block lasts.
 
     Parameters
@@ -51,6 +52,8 @@ def task_runner(
         ``concurrent``: threads of this process; ``sequential``: one such thread; ``dask``: processes.
     workers
         Parts that may run at once. A running Dask scheduler decides that by itself.
+    beside
+        Threads for what goes on beside the parts, where those run on threads.
     dask_scheduler
         Address of a running Dask scheduler, such as ``tcp://node7:8786``. Its workers need this package, the paths of
         source and work directory, and a way to the Prefect API.
@@ -76,7 +79,7 @@ def task_runner(
         return
     from pycytominer_transform.common.thread_runner import QuickThreadTaskRunner
 
-    yield QuickThreadTaskRunner(max_workers=workers if kind == "concurrent" else 1)
+    yield QuickThreadTaskRunner(max_workers=(workers if kind == "concurrent" else 1) + beside)
 
 
 def require_scheduler(address: str) -> None:

@@ -1,7 +1,7 @@
 """Whether an output that is there was written by a run of the same work that was killed before its end.
 
-Before anything is written the work dir gets a note of what is to be: made of which manifest, by which steps, with which
-counts. An output that came to exist after that, and says the same of itself, is the one that the note speaks of.
+Before the output gets its name the work dir gets a note of what it is: made of which manifest, by which steps, with
+which counts. An output that came to exist after that, and says the same of itself, is the one that the note speaks of.
 """
 
 from __future__ import annotations

@@ -40,7 +40,6 @@ class OneServer:
             only_these_settings(private_variables(self._folder, url, verbose=verbose)),
         ):
             yield PrefectApi(url, end_pause)
-            prefect_server._drain_clients()
 
     def _started(self) -> str:
         listener = self._held.enter_context(socket.create_server((LOOPBACK, 0)))

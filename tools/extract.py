@@ -25,6 +25,7 @@ from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter
+    from pycytominer_transform.common.kept_bundles import KeptBundleWriter
     from pycytominer_transform.common.manifest import Manifest
     from pycytominer_transform.common.part_reader import PartReader
 
@@ -87,8 +88,8 @@ class ExtractSummary:
 
 
 def extract(
-    *, manifest: str, output: str = "-", overwrite: bool = False, options: ExtractOptions | None = None,
-    storage: StorageOptions | None = None,
+    *, manifest: str, output: str = "-", overwrite: bool = False, keep: bool = False,
+    options: ExtractOptions | None = None, storage: StorageOptions | None = None,
 ) -> ExtractSummary:  # fmt: skip
     """Read the files of a manifest's parts.
 
@@ -100,6 +101,8 @@ def extract(
         Where the bundle goes: a folder ``PART/TABLE.arrow``, a prefix, or ``-`` for streams on standard output.
     overwrite : bool
         Replace an output that exists.
+    keep : bool
+        Write no output, but keep the bundle in memory under its name, for a join in this process.
     options : ExtractOptions, optional
         How to read.
     storage : StorageOptions, optional
@@ -115,6 +118,7 @@ def extract(
         See `pycytominer_transform.common.casting.with_casts`.
     """
     from pycytominer_transform.common.bundle import BundleFolderWriter, BundleStreamWriter, is_bundle_entry
+    from pycytominer_transform.common.kept_bundles import KeptBundleWriter
     from pycytominer_transform.common.manifest_files import read_manifest
     from pycytominer_transform.common.outputs import check_destination, complete_folder
     from pycytominer_transform.common.place import named_place
@@ -122,10 +126,12 @@ def extract(
 
     options = options or ExtractOptions()
     place = named_place(output, storage)
-    if output != STANDARD:
+    if output != STANDARD and not keep:
         check_destination(place, overwrite=overwrite, is_folder=True)
     wanted = prepared(read_manifest(manifest, storage).shard(*options.shard), options)
     reader = _reader(wanted, options, storage or StorageOptions())
+    if keep:
+        return _extract_parts(wanted, reader, KeptBundleWriter(output, wanted), options)
     if output == STANDARD:
         with open_standard_output() as sink:
             return _extract_parts(wanted, reader, BundleStreamWriter(sink, wanted), options)
@@ -172,8 +178,9 @@ def _reader(manifest: Manifest, options: ExtractOptions, storage: StorageOptions
 
 
 def _extract_parts(
-    manifest: Manifest, reader: PartReader, writer: BundleFolderWriter | BundleStreamWriter, options: ExtractOptions
-) -> ExtractSummary:
+    manifest: Manifest, reader: PartReader, writer: BundleFolderWriter | BundleStreamWriter | KeptBundleWriter,
+    options: ExtractOptions,
+) -> ExtractSummary:  # fmt: skip
     from pycytominer_transform.common.provenance import added_counts, new_step
 
     counts = _Counts({schema.table: 0 for schema in manifest.tables})

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
     from pycytominer_transform.common.flow_record import FlowRecord
     from pycytominer_transform.common.flow_tally import FlowTally
+    from pycytominer_transform.common.made_parts import MadeParts
     from pycytominer_transform.common.manifest import Manifest, Step
     from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.work_dir import WorkDir
@@ -166,9 +167,14 @@ def _runner(options: FlowOptions) -> AbstractContextManager[TaskRunner[Any]]:
     if options.dask_scheduler:
         require_scheduler(options.dask_scheduler)
     return task_runner(
-        options.runner, workers=options.workers, dask_scheduler=options.dask_scheduler or None,
-        dask_cluster=options.dask_cluster,
+        options.runner, workers=options.workers, beside=int(_writes_meanwhile(options)),
+        dask_scheduler=options.dask_scheduler or None, dask_cluster=options.dask_cluster,
     )  # fmt: skip
+
+
+def _writes_meanwhile(options: FlowOptions) -> bool:
+    """Say whether parts are written while others are made: not on other machines, nor where memory is short."""
+    return options.runner == "concurrent" and not options.join.memory
 
 
 @dataclass
@@ -206,6 +212,12 @@ class _Stages:
     options: FlowOptions
     record: FlowRecord
     done: FlowSummary | None = None
+    _made: MadeParts | None = None
+
+    @property
+    def _keeps_bundles(self) -> bool:
+        """Whether the extract and the join of a part are in this process, and nobody else wants what is between."""
+        return self.options.runner != "dask" and not self.options.keep_work
 
     @property
     def plate(self) -> str:
@@ -224,8 +236,7 @@ class _Stages:
                 written = self._take_up(manifest, before)
             else:
                 self.work.prepare(manifest.parts)
-                self._work_on(manifest)
-                written = self._write(manifest)
+                written = self._make(manifest)
         self.record.end()
         platemap = self.options.join.platemap
         joined = joining.JoinSummary(len(manifest.parts), self.record.counts, platemap.labels if platemap else ())
@@ -245,9 +256,27 @@ class _Stages:
                 self.options.retries,
             )  # fmt: skip
 
+    def _make(self, manifest: Manifest) -> writing.WriteSummary:
+        """Extract, join and write all parts."""
+        from pycytominer_transform.common.made_parts import MadeParts
+
+        if not _writes_meanwhile(self.options):
+            self._work_on(manifest)
+            return self._write(manifest)
+        self._made = MadeParts({part: self.work.profiles_of(part) for part in manifest.parts})
+        # It has its thread before the first part does.
+        begun = self._submit_write(manifest, 0, self._made)
+        try:
+            self._work_on(manifest)
+            return self._write(manifest, begun)
+        finally:
+            self._made.give_up()
+
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts."""
+        from pycytominer_transform.common.kept_bundles import forget_bundles
         from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
+        from pycytominer_transform.common.resources import release_memory
 
         tally = self.record.tally
         tally.parts = len(manifest.parts)
@@ -258,12 +287,17 @@ class _Stages:
             retries=self.options.retries,
             max_failures=self.options.max_failures,
         )
-        runs.run(part for part in manifest.parts if not self._is_finished(manifest, part))
+        try:
+            runs.run(part for part in manifest.parts if not self._is_finished(manifest, part))
+        finally:
+            forget_bundles(self.work.path)
         tally.failed, tally.retried = len(runs.failures), runs.retried
         self.work.report_outdated()
         if runs.failures:
             place = self.options.work_dir or self.work_kept_in
             raise self.record.failure(runs, go_on=f"--work-dir {place}")
+        # Parts need more than row groups do.
+        release_memory()
 
     def _submit(self, manifest: Manifest, part: int, attempt: int) -> _Part:
         from pycytominer_transform.common.part_runs import attempt_name
@@ -275,6 +309,7 @@ class _Stages:
             manifest=str(self.work.manifest_of(manifest, part)),
             output=str(bundle),
             overwrite=True,
+            keep=self._keeps_bundles,
             options=self.options.extract,
             storage=self.options.storage,
         )
@@ -293,7 +328,9 @@ class _Stages:
             extracting.report(extracted)
         read = sum(source.bytes for source in manifest.sources_of(part))
         self.record.done(part, joined.counts, read=read, extract=extracted.seconds, join=joined.seconds)
-        if not self.options.keep_work:
+        if self._made is not None:
+            self._made.made(part)
+        if not self._keeps_bundles and not self.options.keep_work:
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
         if self.record.tally.done % _PARTS_TO_RELEASE == 0:
             release_memory()
@@ -316,6 +353,8 @@ class _Stages:
         counts = self.work.finished_counts(part, wanted, self._steps(manifest))
         if counts is not None:
             self.record.taken_up(counts)
+            if self._made is not None:
+                self._made.made(part)
         return counts is not None
 
     def _writing(self, manifest: Manifest) -> Writing:
@@ -344,27 +383,38 @@ class _Stages:
         self.record.all_taken_up(len(manifest.parts), before.counts)
         return writing.WriteSummary(before.files, before.rows, before.columns, before.bytes)
 
-    def _write(self, manifest: Manifest) -> writing.WriteSummary:
-        from pycytominer_transform.common.part_runs import attempt_name, result_of
-        from pycytominer_transform.common.resources import release_memory
+    def _write(
+        self, manifest: Manifest, begun: PrefectFuture[writing.WriteSummary] | None = None
+    ) -> writing.WriteSummary:
+        """Write the parts, all of which are made; or finish the writing that was begun."""
+        from pycytominer_transform.common.part_runs import result_of
         from pycytominer_transform.common.written import note_writing
 
-        # Parts need more than row groups do.
-        release_memory()
         if not self.overwrite:
             note_writing(self.work.path, self._writing(manifest))
-        profiles = [str(self.work.profiles_of(part)) for part in manifest.parts]
+        if self._made is not None:
+            self._made.complete()
         with self.record.tally.timed("write"):
             written = result_of(
-                lambda attempt: writing.write_task.submit(
-                    run_name=attempt_name(f"write {self.output.name}", attempt), profiles=profiles,
-                    output=str(self.output), overwrite=self.overwrite, options=self.options.write,
-                    storage=self.options.storage,
-                ),
+                lambda attempt: begun if begun and not attempt else self._submit_write(manifest, attempt),
                 self.options.retries,
-            )  # fmt: skip
+            )
         self.record.tally.bytes_written = written.bytes
         return written
+
+    def _submit_write(
+        self, manifest: Manifest, attempt: int, made: MadeParts | None = None
+    ) -> PrefectFuture[writing.WriteSummary]:
+        from pycytominer_transform.common.part_runs import attempt_name
+
+        return writing.write_task.submit(
+            run_name=attempt_name(f"write {self.output.name}", attempt),
+            profiles=made if made is not None else [str(self.work.profiles_of(part)) for part in manifest.parts],
+            output=str(self.output),
+            overwrite=self.overwrite,
+            options=self.options.write,
+            storage=self.options.storage,
+        )
 
 
 def _resolved(options: FlowOptions, source: str) -> FlowOptions:

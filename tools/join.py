@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pycytominer_transform.common.bundle import BundleReader
     from pycytominer_transform.common.joining import JoinedPart
+    from pycytominer_transform.common.kept_bundles import KeptBundle
     from pycytominer_transform.common.manifest import Manifest
     from pycytominer_transform.common.platemap import PlatemapLookup
     from pycytominer_transform.common.platemap_file import Platemap
@@ -149,7 +150,9 @@ def result_options(options: JoinOptions) -> dict[str, object]:
 class _Joiner:
     """Joins parts one after the other, by the preset's plan or by the user's query."""
 
-    def __init__(self, reader: BundleReader, options: JoinOptions, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, reader: BundleReader | KeptBundle, options: JoinOptions, connection: duckdb.DuckDBPyConnection
+    ) -> None:
         from pycytominer_transform.common.arrays import empty_table
         from pycytominer_transform.common.bundle_schema import bundle_schema
         from pycytominer_transform.common.joining import join_part_by_query, profiles_schema
@@ -199,7 +202,7 @@ class _Joiner:
 
 
 @contextmanager
-def _joiner(reader: BundleReader, options: JoinOptions) -> Iterator[_Joiner]:
+def _joiner(reader: BundleReader | KeptBundle, options: JoinOptions) -> Iterator[_Joiner]:
     from pycytominer_transform.common.duckdb_connections import open_duckdb
     from pycytominer_transform.common.resources import usable_memory, usable_threads
 
@@ -210,7 +213,10 @@ def _joiner(reader: BundleReader, options: JoinOptions) -> Iterator[_Joiner]:
 
 
 def _join_parts(
-    reader: BundleReader, joiner: _Joiner, writer: ProfilesFolderWriter | ProfilesStreamWriter, options: JoinOptions
+    reader: BundleReader | KeptBundle,
+    joiner: _Joiner,
+    writer: ProfilesFolderWriter | ProfilesStreamWriter,
+    options: JoinOptions,
 ) -> JoinSummary:
     from pycytominer_transform.common.provenance import added_counts, new_step
 

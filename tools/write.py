@@ -21,6 +21,7 @@ from pycytominer_transform.common.storage_arguments import add_storage, storage_
 from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
+    from pycytominer_transform.common.made_parts import MadeParts
     from pycytominer_transform.common.place import Place
     from pycytominer_transform.common.profiles import ProfilesReader
 
@@ -61,15 +62,16 @@ class WriteSummary:
 
 
 def write(
-    *, profiles: str | Sequence[str], output: str = "-", overwrite: bool = False, options: WriteOptions | None = None,
-    storage: StorageOptions | None = None,
+    *, profiles: str | Sequence[str] | MadeParts, output: str = "-", overwrite: bool = False,
+    options: WriteOptions | None = None, storage: StorageOptions | None = None,
 ) -> WriteSummary:  # fmt: skip
     """Write profiles as Parquet.
 
     Parameters
     ----------
-    profiles : str or sequence of str
-        Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input.
+    profiles : str, sequence of str or MadeParts
+        Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input; or
+        folders of which some have still to be made.
     output : str
         A file or an object whose name ends in ``.parquet`` or ``.pq``; any other name is a folder that gets one file
         per part; ``-`` is standard output.
@@ -83,7 +85,7 @@ def write(
     Raises
     ------
     StageEndedEarlyError
-        The profiles are cut off.
+        The profiles are cut off, or not all made.
     DestinationExistsError, StorageError
         The output exists, or the disk refuses.
     """

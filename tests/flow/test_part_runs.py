@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import oracle
+import pyarrow as pa
 import pytest
 from plates import Plate, write_csv
-from pycytominer_transform.common import bundle
+from pycytominer_transform.common import parquet, profiles
 from pycytominer_transform.common.errors import DataError, PassingStorageError, StorageError, UsageError
 from pycytominer_transform.common.part_runs import PartRuns, pause_before, result_of
 from pycytominer_transform.tools import flow
@@ -113,31 +114,38 @@ def test_other_stages_are_tried_again_too(pauses: list[float]) -> None:
         result_of(of(3), 3)
 
 
-def words(plate: Path, tmp_path: Path, *more: str) -> list[str]:
-    options = ["--part-size", "1", "--runner", "sequential", "--work-dir", str(tmp_path / "work")]
+@pytest.fixture(params=["sequential", "concurrent"])
+def runner(request: pytest.FixtureRequest) -> str:
+    """Give the runners that parts are made by in this process; with the latter they are written meanwhile."""
+    return str(request.param)
+
+
+def words(plate: Path, tmp_path: Path, *more: str, runner: str = "sequential") -> list[str]:
+    options = ["--part-size", "1", "--runner", runner, "--work-dir", str(tmp_path / "work")]
     return [str(plate), "-o", str(tmp_path / "out.parquet"), *options, *more]
 
 
 def stumbling(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
-    """Let the second part's bundle fail to be written some times."""
-    write, tried = bundle.BundleFolderWriter.write, []
+    """Let the second part's profiles fail to be written some times."""
+    write, tried = profiles.ProfilesFolderWriter.write, []
 
-    def failing(self: bundle.BundleFolderWriter, part: int, tables: dict[str, Any]) -> None:
+    def failing(self: profiles.ProfilesFolderWriter, part: int, table: pa.Table) -> None:
         if part == 2:
             tried.append(part)
             if len(tried) <= times:
                 raise error
-        write(self, part, tables)
+        write(self, part, table)
 
-    monkeypatch.setattr(bundle.BundleFolderWriter, "write", failing)
+    monkeypatch.setattr(profiles.ProfilesFolderWriter, "write", failing)
 
 
 @pytest.mark.prefect
 def test_a_passing_fault_of_the_disk_passes(
-    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    runner: str,
+) -> None:  # fmt: skip
     stumbling(monkeypatch, OSError(5, "Input/output error"), 2)
-    assert flow.main(words(plate, tmp_path, "-v")) == 0
+    assert flow.main(words(plate, tmp_path, "-v", runner=runner)) == 0
     assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
     told = capsys.readouterr().err
     assert told.count("part 2 failed for a reason that may pass: cannot write ") == 2
@@ -147,10 +155,11 @@ def test_a_passing_fault_of_the_disk_passes(
 
 @pytest.mark.prefect
 def test_a_lasting_fault_of_the_disk_does_not(
-    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    runner: str,
+) -> None:  # fmt: skip
     stumbling(monkeypatch, OSError(28, "No space left on device"), 1)
-    assert flow.main(words(plate, tmp_path, "-v")) == 1
+    assert flow.main(words(plate, tmp_path, "-v", runner=runner)) == 1
     told = capsys.readouterr().err
     assert "may pass" not in told
     assert "parts: 3 done, 1 failed, 0 retried, 0 taken up" in told
@@ -197,3 +206,50 @@ def test_programs_get_a_line_for_each_part_and_one_at_the_end(
     assert told["bytes_read"] == sum(path.stat().st_size for path in second.glob("*.csv"))
     assert set(told["seconds"]) == {"discover", "extract", "join", "write", "all"}
     assert all(seconds > 0 for seconds in told["seconds"].values())
+
+
+def failing_at_end(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> list[int]:
+    """Let the writing fail some times when all parts have been read; gives the rows of each attempt."""
+    write, rows = parquet.write_file, []
+
+    def failing(*arguments: Any, **more: Any) -> int:
+        rows.append(write(*arguments, **more))
+        if len(rows) <= times:
+            raise error
+        return rows[-1]
+
+    monkeypatch.setattr(parquet, "write_file", failing)
+    return rows
+
+
+@pytest.mark.prefect
+def test_writing_that_fails_in_passing_begins_anew(
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    rows = failing_at_end(monkeypatch, OSError(5, "Input/output error"), 2)
+    assert flow.main(words(plate, tmp_path, runner=runner)) == 0
+    assert rows == [len(oracle.profiles(plate))] * 3
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+
+
+@pytest.mark.prefect
+def test_writing_that_fails_for_good_leaves_the_parts(
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runner: str
+) -> None:
+    failing_at_end(monkeypatch, OSError(28, "No space left on device"), 1)
+    assert flow.main(words(plate, tmp_path, runner=runner)) == 1
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    assert flow.main(words(plate, tmp_path, runner=runner)) == 0
+    assert "4 parts of 4 were finished already" in capsys.readouterr().err
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+
+
+@pytest.mark.prefect
+def test_a_writing_that_waits_ends_with_the_flow(
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stumbling(monkeypatch, DataError("spoilt"), 9)
+    assert flow.main(words(plate, tmp_path, runner="concurrent")) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("part 2: spoilt")
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]

@@ -23,11 +23,13 @@ from waiting import wait_until
 MANY = {
     "waited": [0, "ValueError: Cells.csv: row 1 is cut off", 2, 4],
     "windowed": [0, 2, 4, 6, 8, 10],
-    "names": [
-        *([f"double {n}", "COMPLETED"] for n in range(6)),
-        *([f"part {n}", "FAILED" if n % 2 else "COMPLETED"] for n in range(5)),
-    ],
 }
+NAMES = [
+    *((f"double {n}", "COMPLETED") for n in range(6)),
+    *((f"part {n}", "FAILED" if n % 2 else "COMPLETED") for n in range(5)),
+]
+# A private server is told nothing of task runs.
+PRIVATE = {"flows": ["COMPLETED"], "tasks": 0}
 
 
 def check_many(found: dict[str, Any]) -> None:
@@ -35,14 +37,12 @@ def check_many(found: dict[str, Any]) -> None:
     assert str(found["waited"].pop(3)).endswith("StubbornError: Cells.csv: row 3")
     assert found["waited"] == MANY["waited"]
     assert found["windowed"] == MANY["windowed"]
-    assert [[name, state] for name, state, _ in found["names"]] == MANY["names"]
-    assert "row 1 is cut off" in found["names"][7][2]
 
 
 @pytest.mark.prefect
 def test_private_server_leaves_nothing_and_may_be_had_twice(jobs: Jobs) -> None:
     found = jobs.run("empty")
-    assert found["names"] == [[["double {plate} part 1 of 1", "COMPLETED", ""]]] * 2
+    assert found["known"] == [PRIVATE] * 2
     assert len(set(found["urls"])) == 2
     assert found["same"]
     assert found["children"] == []
@@ -67,7 +67,9 @@ def test_six_private_servers_at_once(jobs: Jobs) -> None:
     processes = [jobs.start("many", "concurrent") for _ in range(6)]
     try:
         for process in processes:
-            check_many(jobs.finish(process))
+            found = jobs.finish(process)
+            check_many(found)
+            assert found["known"] == PRIVATE
     finally:
         for process in processes:
             end_group(process)
@@ -76,7 +78,9 @@ def test_six_private_servers_at_once(jobs: Jobs) -> None:
 
 @pytest.mark.prefect
 def test_sequential_runner(jobs: Jobs) -> None:
-    check_many(jobs.run("many", "sequential"))
+    found = jobs.run("many", "sequential")
+    check_many(found)
+    assert found["known"] == PRIVATE
 
 
 @pytest.mark.prefect
@@ -84,6 +88,7 @@ def test_sequential_runner(jobs: Jobs) -> None:
 def test_local_dask_cluster(jobs: Jobs) -> None:
     found = jobs.run("many", "dask")
     check_many(found)
+    assert found["known"] == PRIVATE
     assert 1 <= len(found["pids"]) <= 2
     assert found["own"] not in found["pids"]
     assert jobs.homes() == []
@@ -94,6 +99,7 @@ def test_local_dask_cluster(jobs: Jobs) -> None:
 def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str) -> None:
     found = jobs.run("many", "dask", dask_scheduler)
     check_many(found)
+    assert found["known"] == PRIVATE
     assert len(found["pids"]) == 1
     assert found["own"] not in found["pids"]
     assert jobs.homes() == []
@@ -184,7 +190,7 @@ def runs_of(server: Server, name: str) -> list[tuple[str, str]]:
 def test_single_tool_shows_on_a_named_server(jobs: Jobs, server: Server) -> None:
     found = jobs.run("single", "tracked", "2", PREFECT_API_URL=server.url, PREFECT_HOME=str(jobs.folder))
     assert found == {"result": 2, "prefect": True}
-    wait_until(lambda: runs_of(server, "double plate1") == [("COMPLETED", "")], "task run")
+    wait_until(lambda: runs_of(server, "double {plate1}") == [("COMPLETED", "")], "task run")
     wait_until(lambda: "doubling 21" in [line["message"] for line in server.ask("logs")], "log line")
 
 
@@ -194,6 +200,21 @@ def test_failure_shows_on_a_named_server_and_is_raised_unchanged(jobs: Jobs, ser
     assert found == {"result": "StubbornError: Cells.csv: row 3", "prefect": True}
     wait_until(lambda: [state for state, _ in runs_of(server, "refuse plate1")].count("FAILED") == 1, "failed run")
     assert any("Cells.csv: row 3" in message for _, message in runs_of(server, "refuse plate1"))
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("kind", ["concurrent", "sequential", pytest.param("dask", marks=pytest.mark.dask)])
+def test_a_named_server_is_told_of_every_task(jobs: Jobs, server: Server, kind: str) -> None:
+    names = {name for name, _ in NAMES}
+    before = [run["id"] for run in server.ask("task_runs")]
+
+    def told() -> list[tuple[str, str, str]]:
+        runs = [run for run in server.ask("task_runs") if run["id"] not in before and run["name"] in names]
+        return sorted((run["name"], run["state"]["type"], run["state"]["message"] or "") for run in runs)
+
+    check_many(jobs.run("many", kind, PREFECT_API_URL=server.url, PREFECT_HOME=str(jobs.folder)))
+    wait_until(lambda: [(name, state) for name, state, _ in told()] == NAMES, "record of all task runs")
+    assert "row 1 is cut off" in told()[7][2]
 
 
 @pytest.mark.prefect

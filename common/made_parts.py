@@ -1,0 +1,78 @@
+"""The profiles of a flow's parts, in their order, for who writes them while others are still being made."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pycytominer_transform.common.errors import StageEndedEarlyError
+
+
+class MadeParts:
+    """Gives the places of parts as they come to be made; who goes through it waits for the next in order.
+
+    Parameters
+    ----------
+    places : mapping
+        Where the profiles of each part will be, by its number; in their order.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that were spent waiting.
+    """
+
+    def __init__(self, places: Mapping[int, Path]) -> None:
+        self._places = places
+        self._made: set[int] = set()
+        self._is_complete = False
+        self._is_given_up = False
+        self._changed = threading.Condition()
+        self.waited = 0.0
+
+    def __len__(self) -> int:
+        """Count the parts, made or not."""
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Path]:
+        """Give the parts' places; ends when all were given and `complete` was called.
+
+        Raises
+        ------
+        StageEndedEarlyError
+            Not all will be made.
+        """
+        for part, place in self._places.items():
+            self._wait(part)
+            yield place
+        self._wait(None)
+
+    def made(self, part: int) -> None:
+        """Say that a part is there."""
+        with self._changed:
+            self._made.add(part)
+            self._changed.notify_all()
+
+    def complete(self) -> None:
+        """Say that all are there, and that what is written of them may be finished."""
+        with self._changed:
+            self._is_complete = True
+            self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """Say that no more will be made; without effect where all have been."""
+        with self._changed:
+            self._is_given_up = not self._is_complete
+            self._changed.notify_all()
+
+    def _wait(self, part: int | None) -> None:
+        """Wait for a part, or for the end."""
+        began = time.monotonic()
+        with self._changed:
+            while not (self._is_complete or self._is_given_up or part in self._made):
+                self._changed.wait()
+        self.waited += time.monotonic() - began
+        if self._is_given_up:
+            raise StageEndedEarlyError("not all parts were made")
