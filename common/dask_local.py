@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from pycytominer_transform.common.errors import StorageError
 from pycytominer_transform.common.reporting import logger
-from pycytominer_transform.common.scratch import scratch_folder
+from pycytominer_transform.common.scratch import remove_dead_scratch, scratch_folder
 
 _PAUSES = (0.0, 1.0, 4.0)
 """Seconds before it is tried again."""
@@ -50,8 +51,12 @@ def local_workers(number: int) -> Iterator[str]:
             silence_logs=logging.CRITICAL,
             env={name: text for name, text in os.environ.items() if name.startswith("PREFECT_")},
         )
-        with cluster:
-            yield cluster.scheduler_address
+        try:
+            with cluster:
+                yield cluster.scheduler_address
+        finally:
+            # Of workers that were killed; the flow went on without them.
+            remove_dead_scratch(tempfile.gettempdir())
 
 
 def _started(**arguments: Any) -> Any:

@@ -55,7 +55,7 @@ def scratch_for_process(prefix: str) -> Path:
 
 
 def _made(prefix: str) -> tuple[Path, int]:
-    remove_dead_scratch(tempfile.gettempdir())
+    _clean_once(tempfile.gettempdir())
     while True:
         folder = Path(tempfile.gettempdir(), f"{prefix}{host_name()}-{secrets.token_hex(4)}")
         remove_at_end(folder)
@@ -73,8 +73,12 @@ def _made(prefix: str) -> tuple[Path, int]:
 
 
 @functools.cache
+def _clean_once(place: str) -> None:
+    remove_dead_scratch(place)
+
+
 def remove_dead_scratch(place: str) -> None:
-    """Remove what processes of this user that were killed on this machine left, once in a process."""
+    """Remove what processes of this user that were killed on this machine left."""
     token = f"{re.escape(host_name())}-[0-9a-f]{{8}}"
     # Or what was being removed.
     pattern = re.compile(rf"\.?{_PREFIX}{token}(\.{token}{re.escape(TEMPORARY_SUFFIX)})?")

@@ -27,6 +27,7 @@ from pycytominer_transform.common.part_runs import PartRuns, attempt_name, resul
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
 from pycytominer_transform.common.reporting import set_up_reporting
+from pycytominer_transform.common.scratch import scratch_folder
 from pycytominer_transform.common.stage_task import StageTask
 from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner
 from waiting import wait_until
@@ -81,8 +82,9 @@ def die(*, counter: Path, times: int) -> int:
     """End the process that it runs in, as the kernel does when memory is out, the given number of times."""
     tried = len(counter.read_text()) if counter.exists() else 0
     counter.write_text("x" * (tried + 1))
-    if tried < times:
-        os.kill(os.getpid(), signal.SIGKILL)
+    with scratch_folder("pct-join-"):
+        if tried < times:
+            os.kill(os.getpid(), signal.SIGKILL)
     return tried + 1
 
 

@@ -23,7 +23,7 @@ def test_parts_of_killed_workers_are_tried_again(jobs: Jobs) -> None:
     }
     assert found["retried"] == 4
     assert found["tried"] == {"1": 1, "2": 3, "3": 3}
-    assert [path.name for path in jobs.folder.glob("*dask*")] == []
+    assert [path.name for path in jobs.folder.glob("pct-*")] == []
 
 
 @pytest.mark.prefect
