@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
+import certifi
 import pytest
+from pycytominer_transform.common import dask_worker
 from pycytominer_transform.common.dask_cluster import await_workers
 from pycytominer_transform.common.errors import StorageError
 from serving import Jobs, end_group
@@ -69,3 +73,17 @@ def test_workers_that_never_come_are_waited_for_for_a_time(jobs: Jobs, told: pyt
     finally:
         end_group(scheduler)
     assert told.messages[0].startswith(f"waiting for a Dask worker at {address} since 0:0")
+
+
+def test_a_file_of_certificates_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Put back at the end of the test.
+    monkeypatch.setattr(ssl, "create_default_context", ssl.create_default_context)
+    dask_worker._read_certificates_once()
+    signers, others = certifi.where(), tmp_path / "others.pem"
+    others.write_text(Path(signers).read_text())
+    first = ssl.create_default_context(cafile=signers)
+    assert ssl.create_default_context(cafile=signers) is first
+    assert ssl.create_default_context(cafile=str(others)) is not first
+    # What anybody changes of one of these is nobody else's.
+    assert ssl.create_default_context() is not ssl.create_default_context()
+    assert first.verify_mode is ssl.CERT_REQUIRED
