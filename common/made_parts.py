@@ -20,8 +20,8 @@ class MadeParts:
 
     Attributes
     ----------
-    waited : float
-        Seconds that were spent waiting.
+    busy : float
+        Seconds that were spent on parts while others were still being made.
     """
 
     def __init__(self, places: Mapping[int, Path]) -> None:
@@ -30,7 +30,7 @@ class MadeParts:
         self._is_complete = False
         self._is_given_up = False
         self._changed = threading.Condition()
-        self.waited = 0.0
+        self.busy = 0.0
 
     def __len__(self) -> int:
         """Count the parts, made or not."""
@@ -46,7 +46,10 @@ class MadeParts:
         """
         for part, place in self._places.items():
             self._wait(part)
+            began = time.monotonic()
             yield place
+            if not self._is_complete:
+                self.busy += time.monotonic() - began
         self._wait(None)
 
     def made(self, part: int) -> None:
@@ -69,10 +72,8 @@ class MadeParts:
 
     def _wait(self, part: int | None) -> None:
         """Wait for a part, or for the end."""
-        began = time.monotonic()
         with self._changed:
             while not (self._is_complete or self._is_given_up or part in self._made):
                 self._changed.wait()
-        self.waited += time.monotonic() - began
         if self._is_given_up:
             raise StageEndedEarlyError("not all parts were made")

@@ -399,6 +399,8 @@ class _Stages:
                 lambda attempt: begun if begun and not attempt else self._submit_write(manifest, attempt),
                 self.options.retries,
             )
+        if self._made is not None:
+            self.record.tally.spend("write", self._made.busy)
         self.record.tally.bytes_written = written.bytes
         return written
 

@@ -79,7 +79,7 @@ def test_the_file_is_that_of_parts_made_before(making: Making, profiles: list[Pa
     making.parts.complete()
     assert making.result() == write(profiles=list(map(str, profiles)), output=str(tmp_path / "before.parquet"))
     assert making.output.read_bytes() == (tmp_path / "before.parquet").read_bytes()
-    assert making.parts.waited > 0
+    assert making.parts.busy > 0
 
 
 @pytest.mark.parametrize("made", [[], [1, 2], [2, 3, 4, 5], [1, 2, 3, 4, 5]])
