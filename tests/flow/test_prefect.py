@@ -203,7 +203,7 @@ def test_failure_shows_on_a_named_server_and_is_raised_unchanged(jobs: Jobs, ser
 
 
 @pytest.mark.prefect
-@pytest.mark.parametrize("kind", ["concurrent", "sequential", pytest.param("dask", marks=pytest.mark.dask)])
+@pytest.mark.parametrize("kind", ["concurrent", pytest.param("dask", marks=pytest.mark.dask)])
 def test_a_named_server_is_told_of_every_task(jobs: Jobs, server: Server, kind: str) -> None:
     names = {name for name, _ in NAMES}
     before = [run["id"] for run in server.ask("task_runs")]
