@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,19 @@ def read_streams(file: BinaryIO, where: str) -> Iterator[OpenStream]:
         for _ in stream.batches() if stream.closing is None else ():
             pass
         head = _peek(buffered)
+
+
+def stream_of(batches: Iterable[tuple[pa.RecordBatch, int]], schema: pa.Schema, where: str) -> OpenStream:
+    """Give batches, each with the number of its part, the form of a stream that is being read."""
+
+    def said() -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
+        rows = 0
+        for batch, part in batches:
+            yield batch, {PART: str(part).encode()}
+            rows += batch.num_rows
+        yield empty_batch(schema), {CLOSING: json.dumps({"rows": rows}).encode()}
+
+    return OpenStream(schema, where, said())
 
 
 @contextmanager

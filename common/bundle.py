@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_one, read_streams
 from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
-from pycytominer_transform.common.kept_bundles import KeptBundle, taken_bundle
+from pycytominer_transform.common.kept_bundles import KEPT_BUNDLES, KeptBundle
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.manifest_files import (
     MANIFEST_FILE,
@@ -167,7 +167,7 @@ class BundleReader:
 @contextmanager
 def open_bundle(path: str, storage: StorageOptions | None = None) -> Iterator[BundleReader | KeptBundle]:
     """Open a bundle at a place, a folder or a file with the streams, or on standard input (``-``); or a kept one."""
-    if (kept := taken_bundle(path)) is not None:
+    if (kept := KEPT_BUNDLES.take(path)) is not None:
         yield kept
         return
     if path != STANDARD and (folder := named_place(path, storage)).is_dir():

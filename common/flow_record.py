@@ -69,6 +69,11 @@ class FlowRecord:
         progress("join", done, tally.parts, rows=tally.joined, taken_up=tally.taken_up)
         self.artifacts.progress(done, tally.parts)
 
+    def begin_again(self) -> None:
+        """Forget the parts, all of which are made again; the time that they took was spent."""
+        self.tally.forget_parts()
+        self.counts = {}
+
     def end(self) -> None:
         """Show the server what was done."""
         self.artifacts.summary(self.tally.markdown(self.named))

@@ -66,6 +66,10 @@ class FlowTally:
         self.joined += counts.get("joined", 0)
         self.unmatched += sum(counts.get("unmatched", {}).values())
 
+    def forget_parts(self) -> None:
+        """Count anew."""
+        self.done = self.taken_up = self.rows_read = self.joined = self.unmatched = self.bytes_read = 0
+
     def report(self) -> None:
         """Say it, in a few lines for people and in one for programs."""
         report_fields(self.lines()[0], **self._rounded())

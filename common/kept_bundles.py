@@ -6,22 +6,16 @@ processor time and a third of what the disk was given to do.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.manifest import Manifest, Step
+from pycytominer_transform.common.shelf import Shelf
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     _Parts = list[tuple[int, dict[str, pa.Table]]]
-
-
-class _Kept:
-    lock = threading.Lock()
-    bundles: dict[str, KeptBundle] = {}  # noqa: RUF012
 
 
 class KeptBundleWriter:
@@ -38,8 +32,7 @@ class KeptBundleWriter:
 
     def close(self, step: Step) -> None:
         """Let the bundle be found, with the step that made it."""
-        with _Kept.lock:
-            _Kept.bundles[self._place] = KeptBundle(self._manifest.with_step(step), self._parts)
+        KEPT_BUNDLES.put(self._place, KeptBundle(self._manifest.with_step(step), self._parts))
 
 
 class KeptBundle:
@@ -56,14 +49,4 @@ class KeptBundle:
             yield self._parts.pop(0)
 
 
-def taken_bundle(place: str) -> KeptBundle | None:
-    """Give the bundle that is kept under a place's name, which is not kept any longer; None where none is."""
-    with _Kept.lock:
-        return _Kept.bundles.pop(place, None)
-
-
-def forget_bundles(folder: Path) -> None:
-    """Drop those that nobody took, of the places in a folder."""
-    with _Kept.lock:
-        for place in [place for place in _Kept.bundles if Path(place).is_relative_to(folder)]:
-            del _Kept.bundles[place]
+KEPT_BUNDLES: Shelf[KeptBundle] = Shelf()

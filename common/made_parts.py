@@ -5,9 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pycytominer_transform.common.errors import StageEndedEarlyError
+
+
+class PartsWantedBackError(StageEndedEarlyError):
+    """Not all parts will be made; those that were given are to be had from what was written of them."""
+
+
+@dataclass(frozen=True)
+class GivenPart:
+    """A part that was given: where its profiles are, or would be if they had a file, and their number of rows."""
+
+    place: Path
+    rows: int
+    has_file: bool
 
 
 class MadeParts:
@@ -22,6 +36,8 @@ class MadeParts:
     ----------
     busy : float
         Seconds that were spent on parts while others were still being made.
+    given : list of GivenPart
+        Those that were given and gone through, as who goes through them notes here.
     """
 
     def __init__(self, places: Mapping[int, Path]) -> None:
@@ -29,8 +45,15 @@ class MadeParts:
         self._made: set[int] = set()
         self._is_complete = False
         self._is_given_up = False
+        self._is_wanted_back = False
         self._changed = threading.Condition()
         self.busy = 0.0
+        self.given: list[GivenPart] = []
+
+    @property
+    def places(self) -> list[Path]:
+        """The parts' places, made or not."""
+        return list(self._places.values())
 
     def __len__(self) -> int:
         """Count the parts, made or not."""
@@ -43,6 +66,8 @@ class MadeParts:
         ------
         StageEndedEarlyError
             Not all will be made.
+        PartsWantedBackError
+            The same, and those that were given are wanted back.
         """
         for part, place in self._places.items():
             self._wait(part)
@@ -64,10 +89,11 @@ class MadeParts:
             self._is_complete = True
             self._changed.notify_all()
 
-    def give_up(self) -> None:
-        """Say that no more will be made; without effect where all have been."""
+    def give_up(self, *, wanted_back: bool = False) -> None:
+        """Say that no more will be made, and whether those given are wanted; without effect where all have been."""
         with self._changed:
             self._is_given_up = not self._is_complete
+            self._is_wanted_back = self._is_wanted_back or wanted_back
             self._changed.notify_all()
 
     def _wait(self, part: int | None) -> None:
@@ -76,4 +102,5 @@ class MadeParts:
             while not (self._is_complete or self._is_given_up or part in self._made):
                 self._changed.wait()
         if self._is_given_up:
-            raise StageEndedEarlyError("not all parts were made")
+            kind = PartsWantedBackError if self._is_wanted_back else StageEndedEarlyError
+            raise kind("not all parts were made")

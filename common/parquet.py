@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.made_parts import PartsWantedBackError
 from pycytominer_transform.common.manifest import part_name
 from pycytominer_transform.common.parquet_groups import EncodedGroup, GroupsFile, encoded
 from pycytominer_transform.common.profiles import ProfilesReader
@@ -95,7 +96,8 @@ class _GroupWriter:
 
     def __exit__(self, kind: object, *_: object) -> None:
         with self._pool:
-            if kind is not None:
+            # What was given is wanted back from a whole file.
+            if kind is not None and kind is not PartsWantedBackError:
                 # Without a footer the file, which is incomplete then and will be removed, does not look whole.
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 return

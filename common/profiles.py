@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_streams
-from pycytominer_transform.common.errors import DataError, SourceNotFoundError, StageEndedEarlyError
-from pycytominer_transform.common.made_parts import MadeParts
+from pycytominer_transform.common.arrow_streams import OpenStream, StreamWriter, read_streams, stream_of
+from pycytominer_transform.common.errors import DataError, SourceNotFoundError
+from pycytominer_transform.common.kept_profiles import KEPT_PROFILES, KeptProfiles
+from pycytominer_transform.common.made_parts import GivenPart, MadeParts
 from pycytominer_transform.common.manifest import Manifest, Step, part_name
-from pycytominer_transform.common.manifest_files import MANIFEST_FILE, read_manifest_beside, write_manifest_beside
-from pycytominer_transform.common.place import Place, entry_names, named_place
+from pycytominer_transform.common.manifest_files import MANIFEST_FILE, write_manifest_beside
+from pycytominer_transform.common.place import Place, named_place
+from pycytominer_transform.common.profiles_shares import Shares
 from pycytominer_transform.common.provenance import History, steps_from_json, steps_to_json
 from pycytominer_transform.common.reporting import progress
 from pycytominer_transform.common.standard_io import STANDARD, open_input, reading
@@ -137,7 +139,7 @@ def open_profiles(
     DataError
         It is Arrow, but something else than profiles.
     """
-    shares = _Shares()
+    shares = Shares()
     if isinstance(paths, MadeParts):
         streams = _streams_as_made(paths, shares)
     elif len(paths) == 1 and (paths[0] == STANDARD or not named_place(paths[0], storage).is_dir()):
@@ -163,90 +165,31 @@ def _streams_of(files: Sequence[Place]) -> Iterator[OpenStream]:
         progress("writing parts", done, len(files))
 
 
-def _streams_as_made(parts: MadeParts, shares: _Shares) -> Iterator[OpenStream]:
+def _streams_as_made(parts: MadeParts, shares: Shares) -> Iterator[OpenStream]:
     for done, path in enumerate(parts, start=1):
-        for file in shares.files_in(path):
-            yield from _streams_in(file)
+        kept = KEPT_PROFILES.take(str(path))
+        streams = _streams_in_folder(path, shares) if kept is None else _kept_streams(path, kept, shares)
+        rows = 0
+        for stream in streams:
+            yield stream
+            rows += (stream.closing or {}).get("rows", 0)
+        parts.given.append(GivenPart(path, rows, has_file=kept is None))
         progress("writing parts", done, len(parts))
     shares.check()
+
+
+def _streams_in_folder(path: Place, shares: Shares) -> Iterator[OpenStream]:
+    for file in shares.files_in(path):
+        yield from _streams_in(file)
+
+
+def _kept_streams(path: Place, kept: KeptProfiles, shares: Shares) -> Iterator[OpenStream]:
+    shares.add(path, kept.manifest)
+    schema = described_schema(kept.schema, kept.manifest, kept.manifest.provenance)
+    batches = ((batch, part) for part, table in kept.parts() for batch in table.to_batches(max_chunksize=BATCH_ROWS))
+    yield stream_of(batches, schema, str(path))
 
 
 def _streams_in(file: Place) -> Iterator[OpenStream]:
     with reading(file), file.open("rb") as opened:
         yield from read_streams(opened, str(file))
-
-
-@dataclass(frozen=True)
-class _Share:
-    """What is needed of one folder's manifest; of ten thousand the whole would take 400 MB."""
-
-    path: Place
-    parts: tuple[int, ...]
-    parts_total: int
-    shard: tuple[int, int]
-
-
-class _Shares:
-    """Folders of profiles that belong together, and what made them."""
-
-    def __init__(self) -> None:
-        self._folders = 0
-        self._shares: list[_Share] = []
-        self.history = History()
-
-    def files_in(self, path: Place) -> list[Place]:
-        """Take one more folder; gives its Arrow files.
-
-        Raises
-        ------
-        SourceNotFoundError
-            There is no such folder.
-        DataError, StageEndedEarlyError
-            It is a bundle, or lacks a part.
-        """
-        if not path.is_dir():
-            raise SourceNotFoundError(f"{path}: no such folder")
-        self._folders += 1
-        names = entry_names(path)
-        files = [name for name in names if name.endswith(".arrow") and "/" not in name]
-        if MANIFEST_FILE in files:
-            files.remove(MANIFEST_FILE)
-            self._add(path, read_manifest_beside(path), names)
-        return [path / name for name in sorted(files)]
-
-    def _add(self, path: Place, manifest: Manifest, names: Sequence[str]) -> None:
-        folders = {name.partition("/")[0] for name in names if "/" in name}
-        if any(part_name(part) in folders for part in manifest.parts):
-            raise DataError(f"{path} is a bundle, not profiles; pct-join makes them of it")
-        expected = [f"{part_name(part)}.arrow" for part in manifest.parts]
-        if missing := [name for name in expected if name not in set(names)]:
-            raise StageEndedEarlyError(f"{path}: {missing[0]} is missing; the stage before this one ended early")
-        shard = next((step.options.get("shard") for step in manifest.provenance), None) or (1, 1)
-        self._shares.append(_Share(path, tuple(manifest.parts), manifest.parts_total, shard))
-        self.history.add(manifest.provenance)
-
-    def check(self) -> None:
-        """Refuse folders that are not the shares of one source, each once: cells would be doubled or missing."""
-        if self._folders == 1:
-            return
-        place_of: dict[int, Place] = {}
-        wanted: set[int] = set()
-        described = set()
-        for share in self._shares:
-            for part in share.parts:
-                if part in place_of:
-                    raise DataError(
-                        f"part {part} is in {place_of[part]} and in {share.path}; several folders must be shares of "
-                        "one source"
-                    )
-                place_of[part] = share.path
-            index, number = share.shard
-            described.add((index, number))
-            every = range(1, share.parts_total + 1)
-            # Shares that pct-discover made are whole only together; pct-extract's are shares of what it was given.
-            wanted |= set(every[index - 1 :: number] if len(described) == 1 else every)
-        if missing := sorted(wanted - set(place_of)):
-            raise StageEndedEarlyError(
-                f"{self._shares[0].path} and the other folders lack part {missing[0]} ({len(missing)} of "
-                f"{len(wanted)} parts are missing); give all shares of the source"
-            )

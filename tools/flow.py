@@ -31,7 +31,7 @@ from pycytominer_transform.tools import discover as discovering
 from pycytominer_transform.tools import extract as extracting
 from pycytominer_transform.tools import join as joining
 from pycytominer_transform.tools import write as writing
-from pycytominer_transform.tools.flow_stages import FlowOptions, FlowSummary, Stages, writes_meanwhile
+from pycytominer_transform.tools.flow_stages import FlowOptions, FlowSummary, Handover, Stages
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 TOOL = "pct-flow"
 _BESIDE_PARTS = 430_000_000
 """Bytes of memory that Prefect, its server and the libraries take."""
+_PARTS_FOR_ONE_ENCODER = 4
+"""What one thread encodes while so many are read and joined: encoding takes a seventh of the time of those."""
 
 
 def convert(
@@ -80,10 +82,11 @@ def convert(
     options = options or FlowOptions()
     if options.join.memory:
         hold_no_free_memory()
-    options = _resolved(options, source)
     if output == "-":
         raise UsageError("pct-flow writes to a path, not to standard output; use the four tools in a pipe for that")
     place = place_of(output, options.storage)
+    handover = Handover.of(options, place)
+    options = _resolved(options, source, handover)
     check_work_place(options, place)
     # What a killed run may have written is looked at when the source has been.
     may_be_written = leads_to_output(options.work_dir, place)
@@ -94,7 +97,7 @@ def convert(
         work_stem(place) as stem,
         open_work_dir(options.work_dir, output=stem, keep=options.keep_work) as work,
         prefect_api(tracked=tracked, verbose=verbose, host=host) as api,
-        _runner(options) as runner,
+        _runner(options, handover) as runner,
         keeping_connections(),
     ):
         from prefect import flow
@@ -102,7 +105,9 @@ def convert(
         import_libraries()
         api.await_start()
         record = FlowRecord(f"{source} to {output}", FlowArtifacts(tracked))
-        stages = Stages(place_of(source, options.storage), place, overwrite, work, stem.parent, options, record)
+        stages = Stages(
+            place_of(source, options.storage), place, overwrite, work, stem.parent, options, handover, record
+        )
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
         decorate = flow(
             name="pct-flow", flow_run_name=named, task_runner=runner, persist_result=False, log_prints=False,
@@ -118,18 +123,18 @@ def convert(
                 return stages.done
 
 
-def _runner(options: FlowOptions) -> AbstractContextManager[TaskRunner[Any]]:
+def _runner(options: FlowOptions, handover: Handover) -> AbstractContextManager[TaskRunner[Any]]:
     from pycytominer_transform.common.task_runners import require_scheduler, task_runner
 
     if options.dask_scheduler:
         require_scheduler(options.dask_scheduler)
     return task_runner(
-        options.runner, workers=options.workers, beside=int(writes_meanwhile(options)),
+        options.runner, workers=options.workers, beside=int(handover.meanwhile),
         dask_scheduler=options.dask_scheduler or None, dask_cluster=options.dask_cluster,
     )  # fmt: skip
 
 
-def _resolved(options: FlowOptions, source: str) -> FlowOptions:
+def _resolved(options: FlowOptions, source: str, handover: Handover) -> FlowOptions:
     """Fill in the number of workers, and share the threads out among them."""
     from pycytominer_transform.common.resources import fitting_parts, usable_memory
 
@@ -141,6 +146,8 @@ def _resolved(options: FlowOptions, source: str) -> FlowOptions:
     if memory:
         in_one_process, part_size = fitting_parts(memory, part_size, beside=_BESIDE_PARTS, workers=in_one_process)
         workers = workers if options.runner == "dask" else in_one_process
+    # Beside the parts little is left to write with, and each row group that is being encoded takes its memory.
+    encoding = max(1, workers // _PARTS_FOR_ONE_ENCODER) if handover.meanwhile else in_one_process if memory else 0
     return replace(
         options,
         workers=workers,
@@ -151,7 +158,7 @@ def _resolved(options: FlowOptions, source: str) -> FlowOptions:
             threads=options.join.threads or each,
             memory=(memory or usable_memory() // 2) // in_one_process,
         ),
-        write=replace(options.write, threads=options.write.threads or (in_one_process if memory else 0)),
+        write=replace(options.write, threads=options.write.threads or encoding),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pycytominer_transform.common.discover_options import DiscoverOptions
+from pycytominer_transform.common.errors import FailedPartsError, PctError, StorageError
 from pycytominer_transform.common.reporting import logger
 from pycytominer_transform.common.running import RunningOptions
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -17,7 +20,7 @@ from pycytominer_transform.tools import join as joining
 from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
-    from prefect.futures import PrefectFuture
+    from prefect.futures import PrefectConcurrentFuture, PrefectFuture
     from pycytominer_transform.common.flow_record import FlowRecord
     from pycytominer_transform.common.flow_tally import FlowTally
     from pycytominer_transform.common.made_parts import MadeParts
@@ -59,9 +62,31 @@ class FlowSummary:
     written: writing.WriteSummary
 
 
-def writes_meanwhile(options: FlowOptions) -> bool:
-    """Say whether parts are written while others are made: not on other machines, nor where memory is short."""
-    return options.runner == "concurrent" and not options.join.memory
+@dataclass(frozen=True)
+class Handover:
+    """What stages hand to each other in memory, and which of them go on at the same time.
+
+    Attributes
+    ----------
+    bundles : bool
+        A part's bundle: the extract and the join are in this process, and nobody else wants what is between.
+    profiles : bool
+        A part's profiles, as far as there is room: no later run will look for a file of them.
+    meanwhile : bool
+        Parts are written while others are made: not where those are on other machines, nor where memory is short.
+    """
+
+    bundles: bool
+    profiles: bool
+    meanwhile: bool
+
+    @classmethod
+    def of(cls, options: FlowOptions, output: Place) -> Handover:
+        """Choose, by what the user asked for, for an output."""
+        bundles = options.runner != "dask" and not options.keep_work
+        meanwhile = options.runner == "concurrent" and not options.join.memory
+        # What is written into the cloud cannot be read back, should the profiles be wanted after all.
+        return cls(bundles, meanwhile and bundles and not options.work_dir and isinstance(output, Path), meanwhile)
 
 
 @dataclass
@@ -87,6 +112,8 @@ class Stages:
 
     Attributes
     ----------
+    work_kept_in : Path
+        Where the work stays if parts fail and the user named no place.
     done : FlowSummary, optional
         What it did, once the output is there: whatever the Prefect server says after that, it is no failure.
     """
@@ -97,14 +124,11 @@ class Stages:
     work: WorkDir
     work_kept_in: Path
     options: FlowOptions
+    handover: Handover
     record: FlowRecord
     done: FlowSummary | None = None
     _made: MadeParts | None = None
-
-    @property
-    def _keeps_bundles(self) -> bool:
-        """Whether the extract and the join of a part are in this process, and nobody else wants what is between."""
-        return self.options.runner != "dask" and not self.options.keep_work
+    _begun: PrefectConcurrentFuture[writing.WriteSummary] | None = None
 
     @property
     def plate(self) -> str:
@@ -146,23 +170,63 @@ class Stages:
 
     def _make(self, manifest: Manifest) -> writing.WriteSummary:
         """Extract, join and write all parts."""
-        from pycytominer_transform.common.made_parts import MadeParts
+        from pycytominer_transform.common.part_runs import pause_before
+        from pycytominer_transform.common.task_runners import is_passing_here
 
-        if not writes_meanwhile(self.options):
+        if not self.handover.meanwhile:
             self._work_on(manifest)
             return self._write(manifest)
+        try:
+            return self._make_and_write(manifest)
+        except StorageError as error:
+            may_pass = is_passing_here(error) and self.options.retries
+            if not (self.handover.profiles and self._has_writing_ended() and may_pass):
+                raise
+            # What it had taken is nowhere else.
+            logger.warning("%s; this may pass, so all parts are made again", error)
+        time.sleep(pause_before(1))
+        self.handover = replace(self.handover, profiles=False)
+        self.record.begin_again()
+        return self._make_and_write(manifest)
+
+    def _make_and_write(self, manifest: Manifest) -> writing.WriteSummary:
+        """Write all parts while they are made."""
+        from pycytominer_transform.common.kept_profiles import KEPT_PROFILES
+        from pycytominer_transform.common.made_parts import MadeParts
+
         self._made = MadeParts({part: self.work.profiles_of(part) for part in manifest.parts})
         # It has its thread before the first part does.
-        begun = self._submit_write(manifest, 0, self._made)
+        self._begun = cast("PrefectConcurrentFuture[writing.WriteSummary]", self._submit_write(manifest, 0, self._made))
         try:
             self._work_on(manifest)
-            return self._write(manifest, begun)
+            return self._write(manifest)
+        except FailedPartsError:
+            if self.handover.profiles:
+                self._return_profiles(self._made, self._begun)
+            raise
         finally:
             self._made.give_up()
+            KEPT_PROFILES.forget(self.work.path)
+
+    def _has_writing_ended(self) -> bool:
+        return self._begun is not None and self._begun.wrapped_future.done()
+
+    def _return_profiles(self, made: MadeParts, begun: PrefectFuture[writing.WriteSummary]) -> None:
+        """Have the profiles of the parts that did not fail written where a later run finds them."""
+        from pycytominer_transform.common.made_parts import PartsWantedBackError
+        from pycytominer_transform.common.returned_profiles import return_kept
+
+        made.give_up(wanted_back=True)
+        try:
+            with suppress(PartsWantedBackError):
+                begun.result()
+            return_kept(made.places)
+        except PctError as error:
+            logger.warning("not all finished parts could be kept: %s", error)
 
     def _work_on(self, manifest: Manifest) -> None:
         """Extract and join all parts."""
-        from pycytominer_transform.common.kept_bundles import forget_bundles
+        from pycytominer_transform.common.kept_bundles import KEPT_BUNDLES
         from pycytominer_transform.common.part_runs import IN_FLIGHT_PER_WORKER, PartRuns
         from pycytominer_transform.common.resources import release_memory
 
@@ -178,7 +242,7 @@ class Stages:
         try:
             runs.run(part for part in manifest.parts if not self._is_finished(manifest, part))
         finally:
-            forget_bundles(self.work.path)
+            KEPT_BUNDLES.forget(self.work.path)
         tally.failed, tally.retried = len(runs.failures), runs.retried
         self.work.report_outdated()
         if runs.failures:
@@ -197,13 +261,13 @@ class Stages:
             manifest=str(self.work.manifest_of(manifest, part)),
             output=str(bundle),
             overwrite=True,
-            keep=self._keeps_bundles,
+            keep=self.handover.bundles,
             options=self.options.extract,
             storage=self.options.storage,
         )
         joined = joining.join_task.submit(
             run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self.work.profiles_of(part)),
-            overwrite=True, options=self.options.join, storage=self.options.storage,
+            overwrite=True, keep=self.handover.profiles, options=self.options.join, storage=self.options.storage,
         )  # fmt: skip
         return _Part(extracted, joined)
 
@@ -218,10 +282,22 @@ class Stages:
         self.record.done(part, joined.counts, read=read, extract=extracted.seconds, join=joined.seconds)
         if self._made is not None:
             self._made.made(part)
-        if not self._keeps_bundles and not self.options.keep_work:
+            self._heed_writing()
+        if not self.handover.bundles and not self.options.keep_work:
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
         if self.record.tally.done % _PARTS_TO_RELEASE == 0:
             release_memory()
+
+    def _heed_writing(self) -> None:
+        """Go no further where the output cannot be written, unless that may pass and the profiles have files."""
+        from pycytominer_transform.common.task_runners import is_passing_here
+
+        if self._begun is not None and self._has_writing_ended():
+            try:
+                self._begun.result()
+            except Exception as error:
+                if self.handover.profiles or not is_passing_here(error):
+                    raise
 
     def _steps(self, manifest: Manifest) -> list[Step]:
         """Give the steps that make a part, without their counts."""
@@ -271,9 +347,7 @@ class Stages:
         self.record.all_taken_up(len(manifest.parts), before.counts)
         return writing.WriteSummary(before.files, before.rows, before.columns, before.bytes)
 
-    def _write(
-        self, manifest: Manifest, begun: PrefectFuture[writing.WriteSummary] | None = None
-    ) -> writing.WriteSummary:
+    def _write(self, manifest: Manifest) -> writing.WriteSummary:
         """Write the parts, all of which are made; or finish the writing that was begun."""
         from pycytominer_transform.common.part_runs import result_of
         from pycytominer_transform.common.written import note_writing
@@ -284,8 +358,8 @@ class Stages:
             self._made.complete()
         with self.record.tally.timed("write"):
             written = result_of(
-                lambda attempt: begun if begun and not attempt else self._submit_write(manifest, attempt),
-                self.options.retries,
+                lambda attempt: self._begun if self._begun and not attempt else self._submit_write(manifest, attempt),
+                0 if self.handover.profiles else self.options.retries,
             )
         if self._made is not None:
             self.record.tally.spend("write", self._made.busy)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common import commandline
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.bundle import BundleReader
     from pycytominer_transform.common.joining import JoinedPart
     from pycytominer_transform.common.kept_bundles import KeptBundle
+    from pycytominer_transform.common.kept_profiles import KeptProfilesWriter
     from pycytominer_transform.common.manifest import Manifest
     from pycytominer_transform.common.platemap import PlatemapLookup
     from pycytominer_transform.common.platemap_file import Platemap
@@ -86,8 +88,8 @@ class JoinSummary:
 
 
 def join(
-    *, bundle: str, output: str = "-", overwrite: bool = False, options: JoinOptions | None = None,
-    storage: StorageOptions | None = None,
+    *, bundle: str, output: str = "-", overwrite: bool = False, keep: bool = False,
+    options: JoinOptions | None = None, storage: StorageOptions | None = None,
 ) -> JoinSummary:  # fmt: skip
     """Join the tables of a bundle's parts.
 
@@ -99,6 +101,9 @@ def join(
         Where the profiles go: a folder ``PART.arrow``, a prefix, or ``-`` for a stream on standard output.
     overwrite : bool
         Replace an output that exists.
+    keep : bool
+        Write no profiles where there is room to keep them in memory, under the output's name, for a write in this
+        process; the output, a folder of this machine, has their manifest then.
     options : JoinOptions, optional
         How to join.
     storage : StorageOptions, optional
@@ -114,6 +119,7 @@ def join(
         The bundle is cut off.
     """
     from pycytominer_transform.common.bundle import open_bundle
+    from pycytominer_transform.common.kept_profiles import KeptProfilesWriter, has_room
     from pycytominer_transform.common.outputs import check_destination, complete_folder
     from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import ProfilesFolderWriter, ProfilesStreamWriter, is_profiles_entry
@@ -124,6 +130,9 @@ def join(
         with open_standard_output() as sink, open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
             return _join_parts(reader, joiner, ProfilesStreamWriter(sink, reader.manifest, joiner.schema), options)
     place = named_place(output, storage)
+    if keep and has_room() and isinstance(place, Path):
+        with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
+            return _join_parts(reader, joiner, KeptProfilesWriter(place, reader.manifest), options)
     check_destination(place, overwrite=overwrite, is_folder=True)
     with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
         with complete_folder(place, overwrite=overwrite, is_ours=is_profiles_entry) as folder:
@@ -215,7 +224,7 @@ def _joiner(reader: BundleReader | KeptBundle, options: JoinOptions) -> Iterator
 def _join_parts(
     reader: BundleReader | KeptBundle,
     joiner: _Joiner,
-    writer: ProfilesFolderWriter | ProfilesStreamWriter,
+    writer: ProfilesFolderWriter | ProfilesStreamWriter | KeptProfilesWriter,
     options: JoinOptions,
 ) -> JoinSummary:
     from pycytominer_transform.common.provenance import added_counts, new_step

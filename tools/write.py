@@ -95,6 +95,7 @@ def write(
     from pycytominer_transform.common.parquet import is_parquet_entry, write_file, write_folder
     from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.profiles import open_profiles
+    from pycytominer_transform.common.returned_profiles import returning
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
     options = options or WriteOptions()
@@ -111,10 +112,13 @@ def write(
             return _summary(reader, write_file(reader, sink, settings, threads=threads), [])
         reader = open_profiles(profiles, stack, storage)
         if one_file:
-            with complete_file(place, overwrite=overwrite) as file:
+            with complete_file(place, overwrite=overwrite) as file, returning(reader, profiles, file):
                 rows = write_file(reader, file, settings, threads=threads)
         else:
-            with complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder:
+            with (
+                complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder,
+                returning(reader, profiles, folder),
+            ):
                 rows = write_folder(reader, folder, settings, threads=threads)
         return _summary(reader, rows, sizes(place))
 

@@ -10,7 +10,7 @@ import pytest
 from converting import run
 from plates import Plate, write_csv
 from pycytominer_transform.common.errors import PctError
-from pycytominer_transform.common.kept_bundles import forget_bundles
+from pycytominer_transform.common.kept_bundles import KEPT_BUNDLES
 from pycytominer_transform.tools.extract import extract
 from pycytominer_transform.tools.join import join
 
@@ -47,7 +47,7 @@ def test_what_nobody_took_is_forgotten_where_it_is_said_to_be(manifest: str, tmp
     mine, other = tmp_path / "mine" / "part-1", tmp_path / "other" / "part-1"
     for place in (mine, other):
         extract(manifest=manifest, output=str(place), keep=True)
-    forget_bundles(mine.parent)
+    KEPT_BUNDLES.forget(mine.parent)
     with pytest.raises(PctError, match="mine"):
         join(bundle=str(mine), output=str(tmp_path / "profiles"))
     assert join(bundle=str(other), output=str(tmp_path / "profiles")).parts == 3

@@ -72,7 +72,8 @@ def entries(folder: Path) -> list[str]:
 def test_the_file_is_that_of_parts_made_before(making: Making, profiles: list[Path], tmp_path: Path) -> None:
     for part in (3, 1, 2, 5):
         making.make(part)
-    wait_until(lambda: any("out.parquet" in name for name in entries(tmp_path)), "temporary file")
+    wait_until(lambda: len(making.parts.given) == 3, "the first three")
+    assert any("out.parquet" in name for name in entries(tmp_path))
     making.make(4)
     assert not making.is_done
     assert not making.output.exists()
