@@ -88,7 +88,9 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], bool]) -> Iterator[OutputFolder]:
+def complete_folder(
+    path: Path, *, overwrite: bool, is_ours: Callable[[str], bool], lasting: bool = True
+) -> Iterator[OutputFolder]:
     """Give a folder with a temporary name to fill; give it its final name when the block ends well.
 
     Parameters
@@ -99,6 +101,8 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], boo
         Replace a folder that is there. Only one that holds nothing but what the tool itself writes is replaced.
     is_ours : callable
         Says of an entry's name, a folder's with a slash behind it, whether the tool wrote it.
+    lasting : bool
+        Whether it must survive a power cut.
 
     Raises
     ------
@@ -112,13 +116,12 @@ def complete_folder(path: Path, *, overwrite: bool, is_ours: Callable[[str], boo
         raise DestinationExistsError(f"{path} holds other things than this tool writes; it will not be overwritten")
     with storage_errors(path), temporary_beside(path, is_folder=True) as temporary:
         yield LocalFolder(temporary)
-        for folder, _, names in os.walk(temporary, topdown=False):
-            for name in names:
-                sync(Path(folder, name))
-            sync(Path(folder))
+        if lasting:
+            sync_all(temporary)
         with committing():
             old = _replace_folder(path, temporary, overwrite=overwrite)
-        sync(path.absolute().parent)
+        if lasting:
+            sync(path.absolute().parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -211,6 +214,14 @@ def make_lasting_folder(path: Path) -> None:
     make_lasting_folder(path.parent)
     path.mkdir(exist_ok=True)
     sync(path.parent)
+
+
+def sync_all(path: Path) -> None:
+    """Have a folder, and all that is in it, put on the disk."""
+    for folder, _, names in os.walk(path, topdown=False):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
 
 
 def sync(path: Path) -> None:

@@ -56,12 +56,12 @@ def complete_file(place: Place, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def complete_folder(
-    place: Place, *, overwrite: bool, is_ours: Callable[[str], bool]
+    place: Place, *, overwrite: bool, is_ours: Callable[[str], bool], lasting: bool = True
 ) -> AbstractContextManager[OutputFolder]:
     """Give a folder or a prefix to fill; see `destination.complete_folder` and `cloud_destination.complete_prefix`."""
     if isinstance(place, CloudPlace):
         return complete_prefix(place, overwrite=overwrite, is_ours=is_ours)
-    return destination.complete_folder(place, overwrite=overwrite, is_ours=is_ours)
+    return destination.complete_folder(place, overwrite=overwrite, is_ours=is_ours, lasting=lasting)
 
 
 def refuse_among_sources(place: Place, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pycytominer_transform.common.destination import LocalFolder, storage_errors, sync
+from pycytominer_transform.common.destination import LocalFolder, storage_errors
 from pycytominer_transform.common.kept_profiles import KEPT_PROFILES
 from pycytominer_transform.common.made_parts import MadeParts, PartsWantedBackError
 from pycytominer_transform.common.manifest_files import read_manifest_beside
@@ -78,9 +78,6 @@ def _write(place: Path, profiles: pa.Table) -> None:
     (part,) = manifest.parts
     with storage_errors(place):
         ProfilesFolderWriter(LocalFolder(place), manifest).write(part, profiles)
-        for path in place.iterdir():
-            sync(path)
-        sync(place)
 
 
 class _Rows:

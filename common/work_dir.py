@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.arrow_streams import is_complete_file
-from pycytominer_transform.common.destination import LocalFolder, storage_errors, sync, temporary_folder
+from pycytominer_transform.common.destination import LocalFolder, storage_errors, sync, sync_all, temporary_folder
 from pycytominer_transform.common.ending import removed_last
 from pycytominer_transform.common.errors import FailedPartsError, PctError
 from pycytominer_transform.common.folder_lock import locked_folder
@@ -231,6 +231,8 @@ def _keep_parts(folder: Path, lasting: Path) -> None:
     profiles = folder / _PROFILES
     if not profiles.is_dir() or not any(profiles.iterdir()):
         return
+    # Nobody waited for the disk when they were written: who was killed then would have lost them anyhow.
+    sync_all(folder)
     try:
         os.rename(folder, lasting)
     except OSError:

@@ -17,6 +17,7 @@ from pycytominer_transform.common import commandline
 from pycytominer_transform.common.casting import Cast
 from pycytominer_transform.common.csv_files import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.disagreements import Disagreements
+from pycytominer_transform.common.holding import Hold
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask
@@ -88,7 +89,7 @@ class ExtractSummary:
 
 
 def extract(
-    *, manifest: str, output: str = "-", overwrite: bool = False, keep: bool = False,
+    *, manifest: str, output: str = "-", overwrite: bool = False, hold: Hold = "lasting",
     options: ExtractOptions | None = None, storage: StorageOptions | None = None,
 ) -> ExtractSummary:  # fmt: skip
     """Read the files of a manifest's parts.
@@ -101,8 +102,9 @@ def extract(
         Where the bundle goes: a folder ``PART/TABLE.arrow``, a prefix, or ``-`` for streams on standard output.
     overwrite : bool
         Replace an output that exists.
-    keep : bool
-        Write no output, but keep the bundle in memory under its name, for a join in this process.
+    hold : {'lasting', 'passing', 'kept'}
+        How long the output has to last, see `pycytominer_transform.common.holding`. Kept means no output, but a
+        bundle in memory under its name.
     options : ExtractOptions, optional
         How to read.
     storage : StorageOptions, optional
@@ -126,16 +128,16 @@ def extract(
 
     options = options or ExtractOptions()
     place = named_place(output, storage)
-    if output != STANDARD and not keep:
+    if output != STANDARD and hold != "kept":
         check_destination(place, overwrite=overwrite, is_folder=True)
     wanted = prepared(read_manifest(manifest, storage).shard(*options.shard), options)
     reader = _reader(wanted, options, storage or StorageOptions())
-    if keep:
+    if hold == "kept":
         return _extract_parts(wanted, reader, KeptBundleWriter(output, wanted), options)
     if output == STANDARD:
         with open_standard_output() as sink:
             return _extract_parts(wanted, reader, BundleStreamWriter(sink, wanted), options)
-    with complete_folder(place, overwrite=overwrite, is_ours=is_bundle_entry) as folder:
+    with complete_folder(place, overwrite=overwrite, is_ours=is_bundle_entry, lasting=hold == "lasting") as folder:
         return _extract_parts(wanted, reader, BundleFolderWriter(folder, wanted), options)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, PctError, StorageError
+from pycytominer_transform.common.holding import Hold
 from pycytominer_transform.common.reporting import logger
 from pycytominer_transform.common.running import RunningOptions
 from pycytominer_transform.common.storage_options import StorageOptions
@@ -64,29 +65,32 @@ class FlowSummary:
 
 @dataclass(frozen=True)
 class Handover:
-    """What stages hand to each other in memory, and which of them go on at the same time.
+    """How stages hand a part to each other, and which of them go on at the same time.
 
     Attributes
     ----------
-    bundles : bool
-        A part's bundle: the extract and the join are in this process, and nobody else wants what is between.
-    profiles : bool
-        A part's profiles, as far as there is room: no later run will look for a file of them.
+    bundles, profiles : Hold
+        How long they have to last. A bundle is kept in memory if the extract and the join are in this process and
+        nobody else wants what is between; profiles, as far as there is room, if no later run will look for a file.
     meanwhile : bool
         Parts are written while others are made: not where those are on other machines, nor where memory is short.
     """
 
-    bundles: bool
-    profiles: bool
+    bundles: Hold
+    profiles: Hold
     meanwhile: bool
 
     @classmethod
     def of(cls, options: FlowOptions, output: Place) -> Handover:
         """Choose, by what the user asked for, for an output."""
-        bundles = options.runner != "dask" and not options.keep_work
         meanwhile = options.runner == "concurrent" and not options.join.memory
+        if options.keep_work:
+            return cls("lasting", "lasting", meanwhile)
+        bundles: Hold = "passing" if options.runner == "dask" else "kept"
+        if options.work_dir:
+            return cls(bundles, "lasting", meanwhile)
         # What is written into the cloud cannot be read back, should the profiles be wanted after all.
-        return cls(bundles, meanwhile and bundles and not options.work_dir and isinstance(output, Path), meanwhile)
+        return cls(bundles, "kept" if meanwhile and isinstance(output, Path) else "passing", meanwhile)
 
 
 @dataclass
@@ -180,12 +184,12 @@ class Stages:
             return self._make_and_write(manifest)
         except StorageError as error:
             may_pass = is_passing_here(error) and self.options.retries
-            if not (self.handover.profiles and self._has_writing_ended() and may_pass):
+            if not (self.handover.profiles == "kept" and self._has_writing_ended() and may_pass):
                 raise
             # What it had taken is nowhere else.
             logger.warning("%s; this may pass, so all parts are made again", error)
         time.sleep(pause_before(1))
-        self.handover = replace(self.handover, profiles=False)
+        self.handover = replace(self.handover, profiles="passing")
         self.record.begin_again()
         return self._make_and_write(manifest)
 
@@ -201,7 +205,7 @@ class Stages:
             self._work_on(manifest)
             return self._write(manifest)
         except FailedPartsError:
-            if self.handover.profiles:
+            if self.handover.profiles == "kept":
                 self._return_profiles(self._made, self._begun)
             raise
         finally:
@@ -261,13 +265,13 @@ class Stages:
             manifest=str(self.work.manifest_of(manifest, part)),
             output=str(bundle),
             overwrite=True,
-            keep=self.handover.bundles,
+            hold=self.handover.bundles,
             options=self.options.extract,
             storage=self.options.storage,
         )
         joined = joining.join_task.submit(
             run_name=f"join {named}", wait_for=[extracted], bundle=str(bundle), output=str(self.work.profiles_of(part)),
-            overwrite=True, keep=self.handover.profiles, options=self.options.join, storage=self.options.storage,
+            overwrite=True, hold=self.handover.profiles, options=self.options.join, storage=self.options.storage,
         )  # fmt: skip
         return _Part(extracted, joined)
 
@@ -283,7 +287,7 @@ class Stages:
         if self._made is not None:
             self._made.made(part)
             self._heed_writing()
-        if not self.handover.bundles and not self.options.keep_work:
+        if self.handover.bundles == "passing":
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
         if self.record.tally.done % _PARTS_TO_RELEASE == 0:
             release_memory()
@@ -296,7 +300,7 @@ class Stages:
             try:
                 self._begun.result()
             except Exception as error:
-                if self.handover.profiles or not is_passing_here(error):
+                if self.handover.profiles == "kept" or not is_passing_here(error):
                     raise
 
     def _steps(self, manifest: Manifest) -> list[Step]:
@@ -359,7 +363,7 @@ class Stages:
         with self.record.tally.timed("write"):
             written = result_of(
                 lambda attempt: self._begun if self._begun and not attempt else self._submit_write(manifest, attempt),
-                0 if self.handover.profiles else self.options.retries,
+                0 if self.handover.profiles == "kept" else self.options.retries,
             )
         if self._made is not None:
             self.record.tally.spend("write", self._made.busy)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common import commandline
+from pycytominer_transform.common.holding import Hold
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.reporting import count, logger, progress
 from pycytominer_transform.common.stage_task import StageTask
@@ -88,7 +89,7 @@ class JoinSummary:
 
 
 def join(
-    *, bundle: str, output: str = "-", overwrite: bool = False, keep: bool = False,
+    *, bundle: str, output: str = "-", overwrite: bool = False, hold: Hold = "lasting",
     options: JoinOptions | None = None, storage: StorageOptions | None = None,
 ) -> JoinSummary:  # fmt: skip
     """Join the tables of a bundle's parts.
@@ -101,9 +102,9 @@ def join(
         Where the profiles go: a folder ``PART.arrow``, a prefix, or ``-`` for a stream on standard output.
     overwrite : bool
         Replace an output that exists.
-    keep : bool
-        Write no profiles where there is room to keep them in memory, under the output's name, for a write in this
-        process; the output, a folder of this machine, has their manifest then.
+    hold : {'lasting', 'passing', 'kept'}
+        How long the output has to last, see `pycytominer_transform.common.holding`. Kept means profiles in memory under
+        the output's name, a folder of this machine, which has their manifest then; where there is no room, passing.
     options : JoinOptions, optional
         How to join.
     storage : StorageOptions, optional
@@ -130,12 +131,14 @@ def join(
         with open_standard_output() as sink, open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
             return _join_parts(reader, joiner, ProfilesStreamWriter(sink, reader.manifest, joiner.schema), options)
     place = named_place(output, storage)
-    if keep and has_room() and isinstance(place, Path):
+    if hold == "kept" and has_room() and isinstance(place, Path):
         with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
             return _join_parts(reader, joiner, KeptProfilesWriter(place, reader.manifest), options)
     check_destination(place, overwrite=overwrite, is_folder=True)
     with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
-        with complete_folder(place, overwrite=overwrite, is_ours=is_profiles_entry) as folder:
+        with complete_folder(
+            place, overwrite=overwrite, is_ours=is_profiles_entry, lasting=hold == "lasting"
+        ) as folder:
             return _join_parts(reader, joiner, ProfilesFolderWriter(folder, reader.manifest), options)
 
 

@@ -15,6 +15,7 @@ import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.tools import discover, extract, flow, join
+from pycytominer_transform.tools.flow_stages import FlowOptions, FlowSummary
 from serving import PATIENCE, Jobs, Server, end_group, group_gone
 from waiting import wait_until
 
@@ -145,14 +146,14 @@ def test_failing_parts_are_named_and_the_others_kept(
 @pytest.mark.prefect
 def test_kept_work_is_taken_up_only_for_the_same_options(plate: Path, tmp_path: Path) -> None:
     options = replace(
-        flow.FlowOptions(),
+        FlowOptions(),
         discover=DiscoverOptions(part_size=1),
         work_dir=str(tmp_path / "work"),
         keep_work=True,
         runner="sequential",
     )
 
-    def again(options: flow.FlowOptions) -> flow.FlowSummary:
+    def again(options: FlowOptions) -> FlowSummary:
         return flow.convert(source=str(plate), output=str(tmp_path / "out.parquet"), overwrite=True, options=options)
 
     assert again(options).tally.taken_up == 0

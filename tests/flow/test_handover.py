@@ -45,15 +45,16 @@ def convert(plate: Path, output: Path, *words: str) -> int:
 @pytest.mark.parametrize(
     ("changed", "handed"),
     [
-        ({}, (True, True, True)),
-        ({"work_dir": "work"}, (True, False, True)),
-        ({"keep_work": True}, (False, False, True)),
-        ({"join": JoinOptions(memory=500_000_000)}, (True, False, False)),
-        ({"runner": "sequential"}, (True, False, False)),
-        ({"runner": "dask"}, (False, False, False)),
+        ({}, ("kept", "kept", True)),
+        ({"work_dir": "work"}, ("kept", "lasting", True)),
+        ({"keep_work": True}, ("lasting", "lasting", True)),
+        ({"join": JoinOptions(memory=500_000_000)}, ("kept", "passing", False)),
+        ({"runner": "sequential"}, ("kept", "passing", False)),
+        ({"runner": "dask"}, ("passing", "passing", False)),
+        ({"runner": "dask", "work_dir": "work"}, ("passing", "lasting", False)),
     ],
 )
-def test_what_is_handed_over(changed: dict[str, object], handed: tuple[bool, bool, bool]) -> None:
+def test_what_is_handed_over(changed: dict[str, object], handed: tuple[str, str, bool]) -> None:
     found = Handover.of(replace(FlowOptions(), **changed), Path("out.parquet"))  # type: ignore[arg-type]
     assert (found.bundles, found.profiles, found.meanwhile) == handed
 
