@@ -17,12 +17,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pycytominer_transform.common import commandline, part_runs
 from pycytominer_transform.common.destination import complete_file
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.ending import interruption_in, interruptions_raise
+from pycytominer_transform.common.errors import StorageError, TerminatedError
 from pycytominer_transform.common.part_runs import PartRuns, attempt_name, result_of
 from pycytominer_transform.common.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.prefect_server import prefect_api
@@ -38,10 +38,6 @@ class StubbornError(ValueError):
 
     def __init__(self, path: str, row: int) -> None:
         super().__init__(f"{path}: row {row}")
-
-
-class Terminated(BaseException):
-    """What the command-line layer raises on SIGTERM."""
 
 
 def double(*, number: int) -> tuple[int, int]:
@@ -199,23 +195,20 @@ def many(kind: RunnerKind, scheduler: str = "") -> dict[str, Any]:
 
 
 def terminated(kind: RunnerKind) -> dict[str, Any]:
-    """Run a flow that lasts, with SIGTERM raised as the command-line layer raises it."""
+    """Run a flow that lasts, with SIGTERM taken as the command-line layer takes it."""
+    with interruptions_raise():
+        try:
+            with api(), task_runner(kind, workers=2) as runner:
+                from prefect import flow
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
+                @flow(task_runner=runner)
+                def slow() -> None:
+                    list(outcomes([(n, rest_task.submit(run_name="rest", seconds=2)) for n in range(40)], in_flight=40))
 
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        with api(), task_runner(kind, workers=2) as runner:
-            from prefect import flow
-
-            @flow(task_runner=runner)
-            def slow() -> None:
-                list(outcomes([(n, rest_task.submit(run_name="rest", seconds=2)) for n in range(40)], in_flight=40))
-
-            slow()
-    except Terminated:
-        raise SystemExit(143) from None
+                slow()
+        except BaseException as error:
+            # Pydantic wraps one that arrives while a task is being submitted.
+            raise SystemExit(143 if isinstance(interruption_in(error), TerminatedError) else 1) from error
     return {}
 
 

@@ -114,8 +114,8 @@ def test_terminated_leaves_no_child_and_no_home(jobs: Jobs, kind: str) -> None:
         assert process.stdout.readline() == "resting\n"
         assert len(jobs.homes()) == 1
         process.terminate()
-        process.communicate(timeout=PATIENCE)
-        assert process.returncode == 143
+        _, told = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 143, told
         wait_until(lambda: group_gone(process.pid), "end of all child processes")
     finally:
         end_group(process)
