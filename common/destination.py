@@ -30,12 +30,12 @@ class LocalFolder:
     """A folder of this machine; see `OutputFolder`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
 
     @contextmanager
     def open(self, relative: str) -> Iterator[BinaryIO]:
         """Open a new file in it."""
-        path = self.path / relative
+        path = self._path / relative
         path.parent.mkdir(exist_ok=True)
         with path.open("wb") as file:
             yield file

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from pycytominer_transform.common.destination import LocalFolder, storage_errors
 from pycytominer_transform.common.kept_profiles import KEPT_PROFILES
@@ -15,12 +15,11 @@ from pycytominer_transform.common.profiles import BATCH_ROWS, ProfilesFolderWrit
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pycytominer_transform.common.destination import OutputFolder
 
 
 @contextmanager
-def returning(reader: ProfilesReader, profiles: object, output: BinaryIO | OutputFolder) -> Iterator[None]:
-    """Write the profiles that have no file, of parts that are wanted back, from the output that the block writes.
+def returning(reader: ProfilesReader, profiles: object, output: BinaryIO) -> Iterator[None]:
+    """Write the profiles that have no file, of parts that are wanted back, from the Parquet that the block writes.
 
     Parameters
     ----------
@@ -28,8 +27,8 @@ def returning(reader: ProfilesReader, profiles: object, output: BinaryIO | Outpu
         What the block reads.
     profiles : object
         Parts that are being made; of anything else nothing is ever wanted back.
-    output : binary file or OutputFolder
-        A Parquet file, or a folder of them, of this machine. Holds the rows in the order in which parts were given.
+    output : binary file
+        Of this machine. Holds the rows in the order in which parts were given.
 
     Raises
     ------
@@ -42,7 +41,8 @@ def returning(reader: ProfilesReader, profiles: object, output: BinaryIO | Outpu
         yield
     except PartsWantedBackError:
         if isinstance(profiles, MadeParts) and not all(part.has_file for part in profiles.given):
-            rows = _Rows(_files_of(output), reader.schema)
+            output.flush()
+            rows = _Rows(Path(output.name), reader.schema)
             for part in profiles.given:
                 table = rows.next(part.rows)
                 if not part.has_file:
@@ -64,14 +64,6 @@ def return_kept(places: Iterable[Path]) -> None:
                 _write(place, table)
 
 
-def _files_of(output: BinaryIO | OutputFolder) -> list[Path]:
-    if isinstance(output, LocalFolder):
-        return sorted(output.path.iterdir())
-    file = cast("BinaryIO", output)
-    file.flush()
-    return [Path(file.name)]
-
-
 def _write(place: Path, profiles: pa.Table) -> None:
     """Write the profiles of the one part whose manifest is there."""
     manifest = read_manifest_beside(place)
@@ -81,11 +73,11 @@ def _write(place: Path, profiles: pa.Table) -> None:
 
 
 class _Rows:
-    """The rows of Parquet files, one after the other, so many at a time."""
+    """The rows of a Parquet file, so many at a time."""
 
-    def __init__(self, files: Sequence[Path], schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._batches = _batches(files)
+        self._batches = _batches(path)
         self._left: list[pa.RecordBatch] = []
 
     def next(self, rows: int) -> pa.Table:
@@ -101,9 +93,8 @@ class _Rows:
         return pa.Table.from_batches(taken, schema=taken[0].schema if taken else self._schema).cast(self._schema)
 
 
-def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    for path in files:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(BATCH_ROWS)
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(BATCH_ROWS)

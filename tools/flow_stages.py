@@ -73,7 +73,8 @@ class Handover:
         How long they have to last. A bundle is kept in memory if the extract and the join are in this process and
         nobody else wants what is between; profiles, as far as there is room, if no later run will look for a file.
     meanwhile : bool
-        Parts are written while others are made: not where those are on other machines, nor where memory is short.
+        Parts are written while others are made: not where those are on other machines, nor where memory is short, nor
+        into a file for each part, which says what was done with all.
     """
 
     bundles: Hold
@@ -83,7 +84,7 @@ class Handover:
     @classmethod
     def of(cls, options: FlowOptions, output: Place) -> Handover:
         """Choose, by what the user asked for, for an output."""
-        meanwhile = options.runner == "concurrent" and not options.join.memory
+        meanwhile = options.runner == "concurrent" and not options.join.memory and writing.is_one_file(output)
         if options.keep_work:
             return cls("lasting", "lasting", meanwhile)
         bundles: Hold = "passing" if options.runner == "dask" else "kept"

@@ -115,10 +115,7 @@ def write(
             with complete_file(place, overwrite=overwrite) as file, returning(reader, profiles, file):
                 rows = write_file(reader, file, settings, threads=threads)
         else:
-            with (
-                complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder,
-                returning(reader, profiles, folder),
-            ):
+            with complete_folder(place, overwrite=overwrite, is_ours=is_parquet_entry) as folder:
                 rows = write_folder(reader, folder, settings, threads=threads)
         return _summary(reader, rows, sizes(place))
 

@@ -52,10 +52,12 @@ def convert(plate: Path, output: Path, *words: str) -> int:
         ({"runner": "sequential"}, ("kept", "passing", False)),
         ({"runner": "dask"}, ("passing", "passing", False)),
         ({"runner": "dask", "work_dir": "work"}, ("passing", "lasting", False)),
+        ({"output": "out"}, ("kept", "passing", False)),
     ],
 )
 def test_what_is_handed_over(changed: dict[str, object], handed: tuple[str, str, bool]) -> None:
-    found = Handover.of(replace(FlowOptions(), **changed), Path("out.parquet"))  # type: ignore[arg-type]
+    output = Path(str(changed.pop("output", "out.parquet")))
+    found = Handover.of(replace(FlowOptions(), **changed), output)  # type: ignore[arg-type]
     assert (found.bundles, found.profiles, found.meanwhile) == handed
 
 
@@ -83,6 +85,18 @@ def test_profiles_have_no_file(plate: Path, tmp_path: Path, monkeypatch: pytest.
     assert convert(plate, tmp_path / "kept.parquet") == 0
     assert (tmp_path / "kept.parquet").read_bytes() == (tmp_path / "written.parquet").read_bytes()
     assert kept_profiles.KEPT_PROFILES.all() == []
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out"])
+def test_the_bytes_are_the_same_however_parts_are_handed_over(output: str, plate: Path, tmp_path: Path) -> None:
+    ways = [[], ["--work-dir", str(tmp_path)], ["--keep-work"], ["--memory", "500MB"], ["--runner", "sequential"]]
+    made = []
+    for number, words in enumerate(ways):
+        (tmp_path / f"{number}").mkdir()
+        assert convert(plate, tmp_path / f"{number}" / output, *words) == 0
+        made.append(contents(tmp_path / f"{number}" / output))
+    assert all(one == made[0] for one in made)
+    assert len(made[0]) == (PARTS if output == "out" else 1)
 
 
 @pytest.fixture(params=[[True], [True, False]], ids=["room", "some room"])
