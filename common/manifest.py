@@ -7,7 +7,9 @@ the tables' schemas, the provenance) as JSON in the schema's metadata.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST_VERSION = 2
+_TABLES_KEY = ', "tables": '
 _TABLES_KEPT = 4
 """Schemas of tables to keep: a flow reads and writes thousands of manifests that have the same."""
 
@@ -239,9 +242,9 @@ def manifest_to_arrow(manifest: Manifest) -> pa.Table:
     import pyarrow as pa
 
     rest = asdict(replace(manifest, sources=(), tables=()))
-    del rest["sources"]
-    rest["tables"] = _keys_of(manifest.tables)
-    metadata = {"pct.role": "manifest", "pct.manifest": json.dumps(rest)}
+    del rest["sources"], rest["tables"]
+    text = f"{json.dumps(rest).removesuffix('}')}{_TABLES_KEY}{_TABLES_TEXTS.of(manifest.tables)}}}"
+    metadata = {"pct.role": "manifest", "pct.manifest": text}
     rows = (_row(source) for source in manifest.sources)
     return table_from_rows(rows, pa.schema(_arrow_fields(), metadata=metadata))
 
@@ -258,7 +261,7 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
     if metadata.get(b"pct.role") != b"manifest":
         raise DataError(f"{where} is not a manifest; pct-discover writes one")
     try:
-        rest = dict(json.loads(metadata[b"pct.manifest"]))
+        rest, tables = _parted(metadata[b"pct.manifest"].decode())
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: the manifest is damaged ({error})") from error
     if rest.get("version") != MANIFEST_VERSION:
@@ -273,7 +276,7 @@ def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
         row["row_ranges"] = tuple((run["first"], run["last"]) for run in row["row_ranges"] or ())
         row["path_values"] = tuple((pair["column"], pair["text"]) for pair in row["path_values"] or ())
         sources.append(Source(**row))
-    return _from_keys(rest, tuple(sources), where)
+    return _from_keys(rest, tables, tuple(sources), where)
 
 
 def _row(source: Source) -> dict[str, Any]:
@@ -283,9 +286,35 @@ def _row(source: Source) -> dict[str, Any]:
     return plain | {"row_ranges": runs, "path_values": pairs}
 
 
-@lru_cache(_TABLES_KEPT)
-def _keys_of(tables: tuple[TableSchema, ...]) -> list[dict[str, Any]]:
-    return [asdict(schema) for schema in tables]
+class _TablesTexts:
+    """The JSON of tables' schemas that were written lately; to compare a thousand columns takes as long as writing."""
+
+    def __init__(self) -> None:
+        self._lately: deque[tuple[tuple[TableSchema, ...], str]] = deque(maxlen=_TABLES_KEPT)
+
+    def of(self, tables: tuple[TableSchema, ...]) -> str:
+        for written, text in list(self._lately):
+            if written is tables:
+                return text
+        text = json.dumps([asdict(schema) for schema in tables])
+        self._lately.append((tables, text))
+        return text
+
+
+_TABLES_TEXTS = _TablesTexts()
+
+
+def _parted(text: str) -> tuple[dict[str, Any], str]:
+    """Part a manifest's JSON from its tables' schemas, which are most of it and mostly known."""
+    head, key, tail = text.rpartition(_TABLES_KEY)
+    if key and tail.endswith("}"):
+        # Whatever is wrong with it is said of the whole.
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            rest = dict(json.loads(head + "}"))
+            _tables_of(tail.removesuffix("}"))
+            return rest, tail.removesuffix("}")
+    rest = dict(json.loads(text))
+    return rest, json.dumps(rest["tables"])
 
 
 @lru_cache(_TABLES_KEPT)
@@ -301,9 +330,9 @@ def _tables_of(text: str) -> tuple[TableSchema, ...]:
     return tables
 
 
-def _from_keys(rest: dict[str, Any], sources: tuple[Source, ...], where: str) -> Manifest:
+def _from_keys(rest: dict[str, Any], tables_text: str, sources: tuple[Source, ...], where: str) -> Manifest:
     try:
-        tables = _tables_of(json.dumps(rest["tables"]))
+        tables = _tables_of(tables_text)
         steps = tuple(Step(**step) for step in rest["provenance"])
         check_types(*sources, *steps)
         for source in sources:
