@@ -9,42 +9,60 @@ written beside them after all (`returned_profiles`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.destination import LocalFolder, storage_errors
+from pycytominer_transform.common.destination import storage_errors
 from pycytominer_transform.common.manifest import Manifest, Step
-from pycytominer_transform.common.manifest_files import write_manifest_beside
 from pycytominer_transform.common.shelf import Shelf
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.profiles import ProfilesFolderWriter
 
-_MOST_BYTES = 100_000_000
-"""As much as three parts take, so that a part that takes longer than the next ones does not send those to the disk."""
+_MOST_BYTES = 140_000_000
+"""As much as four parts take, so that a part that takes longer than the next ones does not send those to the disk."""
 
 
 class KeptProfilesWriter:
-    """Keeps profiles under the name of a folder that has only their manifest; see `profiles.ProfilesFolderWriter`."""
+    """Keeps profiles, if there is room, under the name of a folder that has only their manifest then.
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    manifest : Manifest
+        Of the bundle that they are made of.
+    otherwise : ProfilesFolderWriter
+        Writes them, and the manifest, into that folder.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, otherwise: ProfilesFolderWriter) -> None:
         self._folder = folder
         self._manifest = manifest
+        self._otherwise = otherwise
+        self._are_kept: bool | None = None
         self._parts: list[tuple[int, pa.Table]] = []
 
     def write(self, part: int, profiles: pa.Table) -> None:
-        """Keep one part's profiles."""
-        self._parts.append((part, profiles))
+        """Keep one part's profiles, or write them."""
+        if self._are_kept is None:
+            # All parts or none: who reads them looks in one place.
+            self._are_kept = has_room(profiles.nbytes)
+        if self._are_kept:
+            self._parts.append((part, profiles))
+            return
+        with storage_errors(self._folder):
+            self._otherwise.write(part, profiles)
 
     def close(self, steps: Sequence[Step]) -> None:
         """Let the profiles be found, and write the manifest with the steps that made them."""
-        manifest = self._manifest
-        for step in steps:
-            manifest = manifest.with_step(step)
         with storage_errors(self._folder):
-            self._folder.mkdir(exist_ok=True)
-            write_manifest_beside(manifest, LocalFolder(self._folder))
-        KEPT_PROFILES.put(str(self._folder), KeptProfiles(manifest, self._parts))
+            self._otherwise.close(steps)
+        if self._parts:
+            manifest = replace(self._manifest, provenance=(*self._manifest.provenance, *steps))
+            KEPT_PROFILES.put(str(self._folder), KeptProfiles(manifest, self._parts))
 
 
 class KeptProfiles:
@@ -76,6 +94,6 @@ class KeptProfiles:
 KEPT_PROFILES: Shelf[KeptProfiles] = Shelf()
 
 
-def has_room() -> bool:
-    """Say whether one more part's profiles may be kept."""
-    return sum(kept.bytes for kept in KEPT_PROFILES.all()) < _MOST_BYTES
+def has_room(size: int) -> bool:
+    """Say whether profiles of so many bytes may be kept beside those that are."""
+    return sum(kept.bytes for kept in KEPT_PROFILES.all()) + size <= _MOST_BYTES

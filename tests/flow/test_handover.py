@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common import kept_profiles
@@ -87,6 +88,24 @@ def test_profiles_have_no_file(plate: Path, tmp_path: Path, monkeypatch: pytest.
     assert kept_profiles.KEPT_PROFILES.all() == []
 
 
+def test_profiles_for_which_there_is_no_room_have_one(
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert convert(plate, tmp_path / "kept.parquet") == 0
+    write = ProfilesFolderWriter.write
+    written: list[int] = []
+
+    def write_and_note(writer: ProfilesFolderWriter, part: int, profiles: pa.Table) -> None:
+        written.append(part)
+        write(writer, part, profiles)
+
+    monkeypatch.setattr(ProfilesFolderWriter, "write", write_and_note)
+    monkeypatch.setattr(kept_profiles, "_MOST_BYTES", 1)
+    assert convert(plate, tmp_path / "written.parquet") == 0
+    assert sorted(written) == list(range(1, PARTS + 1))
+    assert (tmp_path / "kept.parquet").read_bytes() == (tmp_path / "written.parquet").read_bytes()
+
+
 @pytest.mark.parametrize("output", ["out.parquet", "out"])
 def test_the_bytes_are_the_same_however_parts_are_handed_over(output: str, plate: Path, tmp_path: Path) -> None:
     ways = [[], ["--work-dir", str(tmp_path)], ["--keep-work"], ["--memory", "500MB"], ["--runner", "sequential"]]
@@ -103,7 +122,7 @@ def test_the_bytes_are_the_same_however_parts_are_handed_over(output: str, plate
 def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have room for all profiles, or for every other part's."""
     has_room = itertools.cycle(request.param)
-    monkeypatch.setattr(kept_profiles, "has_room", lambda: next(has_room))
+    monkeypatch.setattr(kept_profiles, "has_room", lambda _: next(has_room))
 
 
 @pytest.mark.usefixtures("room")
