@@ -1,7 +1,7 @@
 """Profiles that are not written: they stay in memory until who writes the output, in the same process, takes them.
 
 A flow without a work dir of the user's leaves no parts that a later run could take up; so between its join and its
-write they need no file, which took 10 to 15 of 60 s for a plate of 7 GB. Only some fit, so that a writer that waits
+write they need no file, which took some 10 of 60 s for a plate of 7 GB. Only some fit, so that a writer that waits
 for one part does not gather all others in memory. Their manifests are on the disk: where a part fails, the others are
 written beside them after all (`returned_profiles`).
 """

@@ -126,8 +126,7 @@ def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("room")
-@pytest.mark.parametrize("output", ["out.parquet", "out"])
-@pytest.mark.parametrize("spoilt", [1, 3, 5])
+@pytest.mark.parametrize(("spoilt", "output"), [(1, "out.parquet"), (3, "out.parquet"), (5, "out.parquet"), (3, "out")])
 def test_parts_that_did_not_fail_are_kept(
     spoilt: int, output: str, plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
