@@ -52,7 +52,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
 def work():
-    for megabytes in range(1, 30):
+    for megabytes in range(1, 30, 4):
         kept = [bytearray(megabytes << 20)]
         if with_arrow:
             kept.append(pa.allocate_buffer(megabytes << 20))

@@ -63,6 +63,7 @@ def test_private_server_shuns_the_users_prefect(jobs: Jobs) -> None:
 
 
 @pytest.mark.prefect
+@pytest.mark.endurance
 def test_six_private_servers_at_once(jobs: Jobs) -> None:
     processes = [jobs.start("many", "concurrent") for _ in range(6)]
     try:

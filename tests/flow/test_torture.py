@@ -17,6 +17,7 @@ PLATE = Plate(folders=3, cells=12, features=6)
 
 
 @pytest.mark.prefect
+@pytest.mark.endurance
 def test_a_job_survives_being_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = torture.main(["--kills", "1", "--seed", str(time.time_ns()), "--folder", str(tmp_path)])
     told = capsys.readouterr().out
