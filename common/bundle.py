@@ -51,7 +51,7 @@ class BundleFolderWriter:
 
     def close(self, step: Step) -> None:
         """Write the manifest beside the parts, with the step that made them."""
-        write_manifest_beside(self._manifest.with_step(step), self._folder)
+        write_manifest_beside(self._manifest.with_steps(step), self._folder)
 
 
 class BundleStreamWriter:

@@ -32,7 +32,7 @@ class KeptBundleWriter:
 
     def close(self, step: Step) -> None:
         """Let the bundle be found, with the step that made it."""
-        KEPT_BUNDLES.put(self._place, KeptBundle(self._manifest.with_step(step), self._parts))
+        KEPT_BUNDLES.put(self._place, KeptBundle(self._manifest.with_steps(step), self._parts))
 
 
 class KeptBundle:

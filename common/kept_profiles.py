@@ -9,11 +9,9 @@ written beside them after all (`returned_profiles`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.destination import storage_errors
 from pycytominer_transform.common.manifest import Manifest, Step
 from pycytominer_transform.common.shelf import Shelf
 
@@ -53,16 +51,13 @@ class KeptProfilesWriter:
         if self._are_kept:
             self._parts.append((part, profiles))
             return
-        with storage_errors(self._folder):
-            self._otherwise.write(part, profiles)
+        self._otherwise.write(part, profiles)
 
     def close(self, steps: Sequence[Step]) -> None:
         """Let the profiles be found, and write the manifest with the steps that made them."""
-        with storage_errors(self._folder):
-            self._otherwise.close(steps)
+        self._otherwise.close(steps)
         if self._parts:
-            manifest = replace(self._manifest, provenance=(*self._manifest.provenance, *steps))
-            KEPT_PROFILES.put(str(self._folder), KeptProfiles(manifest, self._parts))
+            KEPT_PROFILES.put(str(self._folder), KeptProfiles(self._manifest.with_steps(*steps), self._parts))
 
 
 class KeptProfiles:

@@ -227,9 +227,9 @@ class Manifest:
         """Keep every ``count``-th part, beginning with the ``index``-th (from 1)."""
         return self.only_parts(self.parts[index - 1 :: count])
 
-    def with_step(self, step: Step) -> Manifest:
-        """Append a tool to the provenance."""
-        return replace(self, provenance=(*self.provenance, step))
+    def with_steps(self, *steps: Step) -> Manifest:
+        """Append tools to the provenance."""
+        return replace(self, provenance=(*self.provenance, *steps))
 
 
 def part_name(part: int) -> str:
@@ -309,10 +309,11 @@ def _parted(text: str) -> tuple[dict[str, Any], str]:
     head, key, tail = text.rpartition(_TABLES_KEY)
     if key and tail.endswith("}"):
         # Whatever is wrong with it is said of the whole.
+        tables = tail.removesuffix("}")
         with suppress(AttributeError, KeyError, TypeError, ValueError):
             rest = dict(json.loads(head + "}"))
-            _tables_of(tail.removesuffix("}"))
-            return rest, tail.removesuffix("}")
+            _tables_of(tables)
+            return rest, tables
     rest = dict(json.loads(text))
     return rest, json.dumps(rest["tables"])
 

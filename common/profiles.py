@@ -56,10 +56,7 @@ class ProfilesFolderWriter:
 
     def close(self, steps: Sequence[Step]) -> None:
         """Write the manifest beside the parts, with the steps that made them."""
-        manifest = self._manifest
-        for step in steps:
-            manifest = manifest.with_step(step)
-        write_manifest_beside(manifest, self._folder)
+        write_manifest_beside(self._manifest.with_steps(*steps), self._folder)
 
 
 class ProfilesStreamWriter:

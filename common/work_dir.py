@@ -232,7 +232,7 @@ def _keep_parts(folder: Path, lasting: Path) -> None:
     if not profiles.is_dir() or not any(profiles.iterdir()):
         return
     # Nobody waited for the disk when they were written: who was killed then would have lost them anyhow.
-    sync_all(folder)
+    sync_all(profiles)
     try:
         os.rename(folder, lasting)
     except OSError:

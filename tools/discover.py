@@ -105,7 +105,7 @@ def _described(source: str, options: DiscoverOptions, storage: StorageOptions | 
 
     manifest, skipped = discover_manifest(source, options, storage)
     counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}
-    return manifest.with_step(new_step(TOOL, asdict(options), counts)), skipped
+    return manifest.with_steps(new_step(TOOL, asdict(options), counts)), skipped
 
 
 def readable(manifest: Manifest) -> str:

@@ -120,7 +120,7 @@ def join(
         The bundle is cut off.
     """
     from pycytominer_transform.common.bundle import open_bundle
-    from pycytominer_transform.common.destination import LocalFolder
+    from pycytominer_transform.common.destination import LocalFolder, storage_errors
     from pycytominer_transform.common.kept_profiles import KeptProfilesWriter
     from pycytominer_transform.common.outputs import check_destination, complete_folder
     from pycytominer_transform.common.place import named_place
@@ -133,7 +133,7 @@ def join(
             return _join_parts(reader, joiner, ProfilesStreamWriter(sink, reader.manifest, joiner.schema), options)
     place = named_place(output, storage)
     if hold == "kept" and isinstance(place, Path):
-        with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner:
+        with open_bundle(bundle, storage) as reader, _joiner(reader, options) as joiner, storage_errors(place):
             written = ProfilesFolderWriter(LocalFolder(place), reader.manifest)
             return _join_parts(reader, joiner, KeptProfilesWriter(place, reader.manifest, written), options)
     check_destination(place, overwrite=overwrite, is_folder=True)
