@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.column_types import ColumnType
@@ -12,7 +13,13 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
 
 if TYPE_CHECKING:
-    from pycytominer_transform.common.manifest import Column, Manifest
+    from pycytominer_transform.common.manifest import Column, Manifest, TableSchema
+
+    Columns = tuple[Column, ...]
+    Tables = tuple[TableSchema, ...]
+
+_TABLES_KEPT = 4
+"""Schemas of tables to keep: all parts of a flow have the same, and what is the same object is written once."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,7 @@ class Cast:
 
 def with_float32(manifest: Manifest) -> Manifest:
     """Make all measurements 32-bit floats."""
-
-    def narrowed(column: Column) -> Column:
-        return replace(column, type="float32") if column.type == "float64" else column
-
-    return _changed(manifest, narrowed)
+    return replace(manifest, tables=_narrowed(manifest.tables))
 
 
 def with_casts(manifest: Manifest, casts: Sequence[Cast]) -> Manifest:
@@ -51,28 +54,41 @@ def with_casts(manifest: Manifest, casts: Sequence[Cast]) -> Manifest:
         A cast's pattern is found in no column, or only in such as number images and objects; or what stands in the path
         of a dataset does not fit.
     """
-    keys = _keys(manifest)
+    if not casts:
+        return manifest
+    tables, path_columns = _cast(manifest.tables, manifest.path_columns, tuple(casts), frozenset(_keys(manifest)))
+    changed = replace(manifest, tables=tables, path_columns=path_columns)
+    _check_paths(changed)
+    return changed
+
+
+@lru_cache(_TABLES_KEPT)
+def _narrowed(tables: Tables) -> Tables:
+    return _changed(tables, lambda column: replace(column, type="float32") if column.type == "float64" else column)
+
+
+@lru_cache(_TABLES_KEPT)
+def _cast(
+    tables: Tables, path_columns: Columns, casts: Sequence[Cast], keys: frozenset[Column]
+) -> tuple[Tables, Columns]:
+    columns = [*(column for schema in tables for column in schema.columns), *path_columns]
     for cast in casts:
-        _check_found(manifest, cast, keys)
+        _check_found(columns, cast, keys)
 
     def given(column: Column) -> Column:
         asked = [cast.type for cast in casts if cast.finds(column)]
         return replace(column, type=asked[-1], is_cast=True) if asked and column not in keys else column
 
-    changed = replace(_changed(manifest, given), path_columns=tuple(map(given, manifest.path_columns)))
-    _check_paths(changed)
-    return changed
+    return _changed(tables, given), tuple(map(given, path_columns))
 
 
-def _changed(manifest: Manifest, change: Callable[[Column], Column]) -> Manifest:
-    tables = tuple(replace(schema, columns=tuple(map(change, schema.columns))) for schema in manifest.tables)
-    return replace(manifest, tables=tables)
+def _changed(tables: Tables, change: Callable[[Column], Column]) -> Tables:
+    return tuple(replace(schema, columns=tuple(map(change, schema.columns))) for schema in tables)
 
 
-def _check_found(manifest: Manifest, cast: Cast, keys: set[Column]) -> None:
+def _check_found(columns: Sequence[Column], cast: Cast, keys: frozenset[Column]) -> None:
     import difflib
 
-    columns = [*(column for schema in manifest.tables for column in schema.columns), *manifest.path_columns]
     found = [column for column in columns if cast.finds(column)]
     if not found:
         names = {column.name.lower(): column.name for column in columns}
