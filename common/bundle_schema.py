@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.conversion import arrow_type
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
     """Give the Arrow schema of a table in a bundle: final names and types, and the columns that the tools add."""
+    return _arrow_schema((*schema.columns, *manifest.own_columns(schema)))
+
+
+@lru_cache(16)
+def _arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
     import pyarrow as pa
 
-    columns: list[Column] = [*schema.columns, *manifest.own_columns(schema)]
     return pa.schema([(column.name, arrow_type(column.type)) for column in columns])

@@ -15,11 +15,11 @@ from pycytominer_transform.common.naming import DATASET, IMAGE_NUMBER, OBJECT_NU
 if TYPE_CHECKING:
     from pycytominer_transform.common.manifest import Column, Manifest, TableSchema
 
-    Columns = tuple[Column, ...]
-    Tables = tuple[TableSchema, ...]
+    _Columns = tuple[Column, ...]
+    _Tables = tuple[TableSchema, ...]
 
-_TABLES_KEPT = 4
-"""Schemas of tables to keep: all parts of a flow have the same, and what is the same object is written once."""
+_KEPT = 4
+"""So many answers are kept: all parts of a flow have the same columns, and need the same objects for them."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ def with_casts(manifest: Manifest, casts: Sequence[Cast]) -> Manifest:
     return changed
 
 
-@lru_cache(_TABLES_KEPT)
-def _narrowed(tables: Tables) -> Tables:
+@lru_cache(_KEPT)
+def _narrowed(tables: _Tables) -> _Tables:
     return _changed(tables, lambda column: replace(column, type="float32") if column.type == "float64" else column)
 
 
-@lru_cache(_TABLES_KEPT)
+@lru_cache(_KEPT)
 def _cast(
-    tables: Tables, path_columns: Columns, casts: Sequence[Cast], keys: frozenset[Column]
-) -> tuple[Tables, Columns]:
+    tables: _Tables, path_columns: _Columns, casts: Sequence[Cast], keys: frozenset[Column]
+) -> tuple[_Tables, _Columns]:
     columns = [*(column for schema in tables for column in schema.columns), *path_columns]
     for cast in casts:
         _check_found(columns, cast, keys)
@@ -82,7 +82,7 @@ def _cast(
     return _changed(tables, given), tuple(map(given, path_columns))
 
 
-def _changed(tables: Tables, change: Callable[[Column], Column]) -> Tables:
+def _changed(tables: _Tables, change: Callable[[Column], Column]) -> _Tables:
     return tuple(replace(schema, columns=tuple(map(change, schema.columns))) for schema in tables)
 
 

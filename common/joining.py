@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycytominer_transform.common.aggregation import aggregate_children, aggregated_schema
 from pycytominer_transform.common.arrays import row_numbers
 from pycytominer_transform.common.bundle_schema import bundle_schema
 from pycytominer_transform.common.errors import DataError
-from pycytominer_transform.common.manifest import Manifest
+from pycytominer_transform.common.manifest import MANIFESTS_KEPT, Manifest
 from pycytominer_transform.common.relations import JoinPlan, Partner
 from pycytominer_transform.common.sql import (
     ROW,
@@ -47,9 +48,14 @@ class JoinedPart:
 
 def profiles_schema(manifest: Manifest, plan: JoinPlan) -> pa.Schema:
     """Give the schema that the profiles of every part have."""
+    return _profiles_schema(manifest.shared, plan)
+
+
+@lru_cache(MANIFESTS_KEPT)
+def _profiles_schema(shared: Manifest, plan: JoinPlan) -> pa.Schema:
     import pyarrow as pa
 
-    schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+    schemas = {schema.table: bundle_schema(shared, schema) for schema in shared.tables}
     schemas |= {found.partner.table: aggregated_schema(found.columns) for found in plan.children}
     return pa.schema([schemas[table].field(name) for name, table in plan.columns])
 

@@ -47,7 +47,7 @@ class KeptProfilesWriter:
         """Keep one part's profiles, or write them."""
         if self._are_kept is None:
             # All parts or none: who reads them looks in one place.
-            self._are_kept = has_room(profiles.nbytes)
+            self._are_kept = has_room(profiles.get_total_buffer_size())
         if self._are_kept:
             self._parts.append((part, profiles))
             return
@@ -76,7 +76,7 @@ class KeptProfiles:
     def __init__(self, manifest: Manifest, parts: list[tuple[int, pa.Table]]) -> None:
         self.manifest = manifest
         self.schema: pa.Schema = parts[0][1].schema
-        self.bytes: int = sum(table.nbytes for _, table in parts)
+        self.bytes: int = sum(table.get_total_buffer_size() for _, table in parts)
         self.rows: int = sum(table.num_rows for _, table in parts)
         self._parts = parts
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MANIFEST_VERSION = 2
 _TABLES_KEY = ', "tables": '
-_TABLES_KEPT = 4
-"""Schemas of tables to keep: a flow reads and writes thousands of manifests that have the same."""
+MANIFESTS_KEPT = 4
+"""Of so many what all their parts share, and what follows from it, is kept: a flow has thousands that share it."""
 
 PathValues = tuple[tuple[str, str], ...]
 """The columns that a dataset's path gives, each with its text."""
@@ -174,7 +174,7 @@ class Manifest:
         """Whether cells need ``Metadata_Dataset`` to be told apart."""
         return self.datasets_total > 1
 
-    def own_columns(self, schema: TableSchema) -> list[Column]:
+    def own_columns(self, schema: TableSchema) -> tuple[Column, ...]:
         """List the columns that the tools add to a table.
 
         Its dataset; a table number where it has none; and what the datasets' paths say that neither it nor the image
@@ -183,15 +183,13 @@ class Manifest:
         return self._own_columns[schema.table]
 
     @cached_property
-    def _own_columns(self) -> dict[str, list[Column]]:
-        return {schema.table: self._columns_added_to(schema) for schema in self.tables}
+    def _own_columns(self) -> dict[str, tuple[Column, ...]]:
+        return _own_columns_of(self.shared)
 
-    def _columns_added_to(self, schema: TableSchema) -> list[Column]:
-        added = [Column("", DATASET, "string")]
-        if self.has_many_datasets and all(column.name != TABLE_NUMBER for column in schema.columns):
-            added.append(Column("", TABLE_NUMBER, "int64"))
-        images = [column for other in self.tables if other.table == self.preset.image for column in other.columns]
-        return added + [column for column in self.path_columns if held_as(column, (*images, *schema.columns)) is None]
+    @property
+    def shared(self) -> Manifest:
+        """What it says of all parts alike, by which what follows from that can be remembered."""
+        return replace(self, sources=(), provenance=())
 
     def schema_of(self, table: str) -> TableSchema:
         """Give the schema of a table by its lower-case name."""
@@ -230,6 +228,19 @@ class Manifest:
     def with_steps(self, *steps: Step) -> Manifest:
         """Append tools to the provenance."""
         return replace(self, provenance=(*self.provenance, *steps))
+
+
+@lru_cache(MANIFESTS_KEPT)
+def _own_columns_of(shared: Manifest) -> dict[str, tuple[Column, ...]]:
+    images = [column for other in shared.tables if other.table == shared.preset.image for column in other.columns]
+    added: dict[str, tuple[Column, ...]] = {}
+    for schema in shared.tables:
+        columns = [Column("", DATASET, "string")]
+        if shared.has_many_datasets and all(column.name != TABLE_NUMBER for column in schema.columns):
+            columns.append(Column("", TABLE_NUMBER, "int64"))
+        untold = [column for column in shared.path_columns if held_as(column, (*images, *schema.columns)) is None]
+        added[schema.table] = (*columns, *untold)
+    return added
 
 
 def part_name(part: int) -> str:
@@ -290,7 +301,7 @@ class _TablesTexts:
     """The JSON of tables' schemas that were written lately; to compare a thousand columns takes as long as writing."""
 
     def __init__(self) -> None:
-        self._lately: deque[tuple[tuple[TableSchema, ...], str]] = deque(maxlen=_TABLES_KEPT)
+        self._lately: deque[tuple[tuple[TableSchema, ...], str]] = deque(maxlen=MANIFESTS_KEPT)
 
     def of(self, tables: tuple[TableSchema, ...]) -> str:
         for written, text in list(self._lately):
@@ -318,7 +329,7 @@ def _parted(text: str) -> tuple[dict[str, Any], str]:
     return rest, json.dumps(rest["tables"])
 
 
-@lru_cache(_TABLES_KEPT)
+@lru_cache(MANIFESTS_KEPT)
 def _tables_of(text: str) -> tuple[TableSchema, ...]:
     """Make the tables' schemas of JSON, and check them."""
     tables = tuple(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pycytominer_transform.common.aggregation import Aggregate, aggregated_columns
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.manifest import Column, Manifest, TableSchema
+from pycytominer_transform.common.manifest import MANIFESTS_KEPT, Column, Manifest, TableSchema
 from pycytominer_transform.common.naming import (
     DATASET,
     IMAGE_NUMBER,
@@ -121,6 +122,11 @@ def plan_join(manifest: Manifest, *, image_columns: str = "", aggregate: Aggrega
     UsageError
         A table is not related to the anchor, is a child's child, or there is nothing to aggregate.
     """
+    return _plan(manifest.shared, image_columns, aggregate)
+
+
+@lru_cache(MANIFESTS_KEPT)
+def _plan(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> JoinPlan:
     anchor = manifest.schema_of(
         anchor_of(manifest.preset, [manifest.schema_of(name) for name in manifest.compartments])
     )
