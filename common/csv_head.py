@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pycytominer_transform.common.csv_files import LINE_ENDS, cut_off, delimiter_of, is_packed, open_csv
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
@@ -17,6 +18,8 @@ from pycytominer_transform.common.place import Place
 
 FIRST_BYTES = 1 << 16
 _MOST_BYTES = 1 << 26
+_HEADERS_KEPT = 64
+"""Most files of a source have one of a few headers."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,12 @@ def read_head(
         It cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise BadDatasetError(f"{shown}: is no regular file")
         with open_csv(path, shown) as file:
-            block = file.read(size)
+            # Room for all that may be read takes longer to make than most files to be read.
+            block = file.read(min(size, FIRST_BYTES))
+            block += file.read(size - len(block)) if len(block) == FIRST_BYTES < size else b""
             delimiter = delimiter_of(block, known)
             while (head := _parse(block, delimiter, header_rows, is_all=len(block) < size, shown=shown)) is None:
                 size *= 8
@@ -103,10 +108,14 @@ def read_head(
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
     names = head.header if header_rows == 1 else tuple(map("/".join, zip(head.labels, head.header, strict=False)))
-    if len(set(names)) < len(names):
-        twice = sorted(name for name, number in Counter(names).items() if number > 1)
+    if twice := _named_twice(names):
         raise BadDatasetError(f"{shown}: the header names a column twice: {listed(twice)}")
     return head
+
+
+@lru_cache(_HEADERS_KEPT)
+def _named_twice(names: tuple[str, ...]) -> list[str]:
+    return sorted(name for name, number in Counter(names).items() if number > 1)
 
 
 def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, shown: str) -> CsvHead | None:
@@ -131,7 +140,13 @@ def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, show
     if len(rows) < header_rows:
         return CsvHead((), [], delimiter)
     labels = tuple(rows[0]) if header_rows > 1 else ()
-    return CsvHead(tuple(rows[header_rows - 1]), rows[header_rows:], delimiter, labels)
+    return CsvHead(_same_names(tuple(rows[header_rows - 1])), rows[header_rows:], delimiter, labels)
+
+
+@lru_cache(_HEADERS_KEPT)
+def _same_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the names of an earlier file that has the same, whose hashes are known."""
+    return names
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:

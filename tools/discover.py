@@ -25,6 +25,7 @@ from pycytominer_transform.common.storage_arguments import add_storage, storage_
 from pycytominer_transform.common.storage_options import StorageOptions
 
 if TYPE_CHECKING:
+    from pycytominer_transform.common.ahead import Ahead
     from pycytominer_transform.common.manifest import Manifest
 
 TOOL = "pct-discover"
@@ -43,7 +44,7 @@ class DiscoverSummary:
 
 def discover(
     *, source: str, output: str = "-", overwrite: bool = False, options: DiscoverOptions | None = None,
-    storage: StorageOptions | None = None,
+    storage: StorageOptions | None = None, ahead: Ahead[DiscoverSummary] | None = None,
 ) -> DiscoverSummary:  # fmt: skip
     """Describe a source in a manifest.
 
@@ -59,6 +60,8 @@ def discover(
         How to look at it.
     storage : StorageOptions, optional
         How cloud storage is reached.
+    ahead : Ahead, optional
+        The very same, which was begun before, and is waited for instead.
 
     Raises
     ------
@@ -72,6 +75,8 @@ def discover(
     from pycytominer_transform.common.place import named_place
     from pycytominer_transform.common.standard_io import STANDARD, open_standard_output
 
+    if ahead is not None:
+        return ahead.result()
     if output == STANDARD:
         manifest, skipped = _described(source, options or DiscoverOptions(), storage)
         if sys.stdout is not None and sys.stdout.isatty():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,7 @@ def convert(
     PctError
         See the stages.
     """
+    from pycytominer_transform.common.ahead import begun
     from pycytominer_transform.common.duckdb_connections import keeping_connections
     from pycytominer_transform.common.flow_record import BARS, FlowRecord
     from pycytominer_transform.common.libraries import import_libraries
@@ -99,28 +100,32 @@ def convert(
         prefect_api(tracked=tracked, verbose=verbose, host=host) as api,
         _runner(options, handover) as runner,
         keeping_connections(),
+        only_these_bars(BARS),
+        ExitStack() as stack,
     ):
         from prefect import flow
 
         import_libraries()
-        api.await_start()
         record = FlowRecord(f"{source} to {output}", FlowArtifacts(tracked))
         stages = Stages(
             place_of(source, options.storage), place, overwrite, work, stem.parent, options, handover, record
         )
+        if not tracked and options.runner != "dask":
+            # There is nothing else to do until the private server answers.
+            stages.ahead = stack.enter_context(begun(lambda: discovering.discover(**stages.discovery)))
+        api.await_start()
         named = f"convert {stages.plate}".replace("{", "{{").replace("}", "}}")
         decorate = flow(
             name="pct-flow", flow_run_name=named, task_runner=runner, persist_result=False, log_prints=False,
             validate_parameters=False,
         )  # fmt: skip
-        with only_these_bars(BARS):
-            try:
-                return decorate(stages.run)()
-            except Exception as error:
-                if stages.done is None:
-                    raise
-                logger.log(30 if tracked else 10, "the Prefect server could not note the end of the run: %s", error)
-                return stages.done
+        try:
+            return decorate(stages.run)()
+        except Exception as error:
+            if stages.done is None:
+                raise
+            logger.log(30 if tracked else 10, "the Prefect server could not note the end of the run: %s", error)
+            return stages.done
 
 
 def _runner(options: FlowOptions, handover: Handover) -> AbstractContextManager[TaskRunner[Any]]:

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pycytominer_transform.common.discover_options import DiscoverOptions
 from pycytominer_transform.common.errors import FailedPartsError, PctError, StorageError
@@ -22,6 +22,7 @@ from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+    from pycytominer_transform.common.ahead import Ahead
     from pycytominer_transform.common.flow_record import FlowRecord
     from pycytominer_transform.common.flow_tally import FlowTally
     from pycytominer_transform.common.made_parts import MadeParts
@@ -119,6 +120,8 @@ class Stages:
     ----------
     work_kept_in : Path
         Where the work stays if parts fail and the user named no place.
+    ahead : Ahead, optional
+        The discovery, where that was begun before the flow.
     done : FlowSummary, optional
         What it did, once the output is there: whatever the Prefect server says after that, it is no failure.
     """
@@ -131,6 +134,7 @@ class Stages:
     options: FlowOptions
     handover: Handover
     record: FlowRecord
+    ahead: Ahead[discovering.DiscoverSummary] | None = None
     done: FlowSummary | None = None
     _made: MadeParts | None = None
     _begun: PrefectConcurrentFuture[writing.WriteSummary] | None = None
@@ -163,15 +167,29 @@ class Stages:
     def _discover(self) -> discovering.DiscoverSummary:
         from pycytominer_transform.common.part_runs import attempt_name, result_of
 
+        if self.ahead is not None:
+            for stage in ("discover", "all"):
+                self.record.tally.spend(stage, self.ahead.seconds)
         with self.record.tally.timed("discover"):
             return result_of(
                 lambda attempt: discovering.discover_task.submit(
-                    run_name=attempt_name(f"discover {self.plate}", attempt), source=str(self.source),
-                    output=str(self.work.manifest), overwrite=True, options=self.options.discover,
-                    storage=self.options.storage,
+                    run_name=attempt_name(f"discover {self.plate}", attempt),
+                    **self.discovery,
+                    ahead=None if attempt else self.ahead,
                 ),
                 self.options.retries,
-            )  # fmt: skip
+            )
+
+    @property
+    def discovery(self) -> dict[str, Any]:
+        """What the discovery is called with."""
+        return {
+            "source": str(self.source),
+            "output": str(self.work.manifest),
+            "overwrite": True,
+            "options": self.options.discover,
+            "storage": self.options.storage,
+        }
 
     def _make(self, manifest: Manifest) -> writing.WriteSummary:
         """Extract, join and write all parts."""
