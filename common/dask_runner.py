@@ -1,8 +1,8 @@
 """Prefect's Dask task runner without the time that it spends on the settings of every single task.
 
 For each task `prefect_dask` writes out all 700 of Prefect's settings and hashes them, which takes 75 to 150 ms of the
-flow's own process, and the worker builds them anew, 50 ms: more than many parts take to be read. They do not change
-during a flow, so here they are written once by the flow and built once by each worker.
+flow's own process: more than many parts take to be read. They do not change during a flow, so here they are written
+once by the flow and built once by the scheduler.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from prefect.tasks import Task
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 from pycytominer_transform.common.dask_cluster import DEFAULT_TIMEOUT, await_workers
 from pycytominer_transform.common.dask_logging import LogRoute
+from pycytominer_transform.common.prefect_certificates import read_certificates_once
 from pycytominer_transform.common.reporting import logger
 
 
@@ -94,6 +95,8 @@ def _for_worker(function: Callable[..., Any], route: LogRoute) -> Callable[..., 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         _send_log_lines()
+        # Of a worker that somebody else started, for the tasks after this one.
+        read_certificates_once()
         try:
             with route.taken():
                 return function(*arguments, **named)

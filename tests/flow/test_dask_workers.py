@@ -7,12 +7,14 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
-from pycytominer_transform.common import dask_worker
+from prefect.client import orchestration
 from pycytominer_transform.common.dask_cluster import await_workers
 from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.prefect_certificates import read_certificates_once
 from serving import Jobs, end_group
 from waiting import wait_until
 
@@ -75,15 +77,29 @@ def test_workers_that_never_come_are_waited_for_for_a_time(jobs: Jobs, told: pyt
     assert told.messages[0].startswith(f"waiting for a Dask worker at {address} since 0:0")
 
 
-def test_a_file_of_certificates_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_prefect_reads_a_file_of_certificates_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Put back at the end of the test.
-    monkeypatch.setattr(ssl, "create_default_context", ssl.create_default_context)
-    dask_worker._read_certificates_once()
+    monkeypatch.setattr(orchestration, "ssl", ssl)
+    read_certificates_once.cache_clear()
+    read_certificates_once()
     signers, others = certifi.where(), tmp_path / "others.pem"
     others.write_text(Path(signers).read_text())
-    first = ssl.create_default_context(cafile=signers)
-    assert ssl.create_default_context(cafile=signers) is first
-    assert ssl.create_default_context(cafile=str(others)) is not first
-    # What anybody changes of one of these is nobody else's.
-    assert ssl.create_default_context() is not ssl.create_default_context()
+    read: list[object] = []
+    make = ssl.create_default_context
+
+    def reading(*arguments: Any, **named: Any) -> ssl.SSLContext:
+        read.append(named.get("cafile"))
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(ssl, "create_default_context", reading)
+    for _ in range(3):
+        orchestration.SyncPrefectClient("https://prefect.example/api")
+    assert read.count(signers) <= 1
+    ours: Any = vars(orchestration)["ssl"]
+    first = ours.create_default_context(cafile=signers)
+    assert ours.create_default_context(cafile=signers) is first
+    assert ours.create_default_context(cafile=str(others)) is not first
+    # What anybody else changes of one of theirs is nobody else's.
+    assert ours.create_default_context() is not ours.create_default_context()
+    assert ssl.create_default_context(cafile=signers) is not first
     assert first.verify_mode is ssl.CERT_REQUIRED
