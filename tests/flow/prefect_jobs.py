@@ -147,6 +147,23 @@ def empty() -> dict[str, Any]:
     return {"urls": urls, "known": knew, "same": before == dict(os.environ), "children": sorted(children())}
 
 
+def idle() -> dict[str, Any]:
+    """Measure the processor time that a server takes while nobody asks it anything."""
+    with api():
+        (server,) = children()
+        # What it does once it serves.
+        time.sleep(2)
+        before = processor_time(server)
+        time.sleep(5)
+        return {"seconds": processor_time(server) - before}
+
+
+def processor_time(process: int) -> float:
+    """Give the seconds that a process was at work."""
+    ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 def children() -> set[int]:
     """Give this process's child processes, whichever thread started them."""
     return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}

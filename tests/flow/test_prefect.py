@@ -138,6 +138,12 @@ def test_the_server_does_not_outlive_a_killed_flow(jobs: Jobs) -> None:
 
 
 @pytest.mark.prefect
+def test_a_server_that_nobody_asks_takes_no_processor(jobs: Jobs) -> None:
+    # Where it looks for work of its own it takes 0.6 s.
+    assert jobs.run("idle")["seconds"] < 0.25
+
+
+@pytest.mark.prefect
 def test_a_server_that_is_killed_is_started_again(jobs: Jobs) -> None:
     assert jobs.run("restless", "3") == {"result": 8}
     assert jobs.homes() == []
