@@ -25,6 +25,8 @@ _TEXT_BYTES = 32
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 1_024, 1_048_576
 _GROWTH = 16
 """A row group has at most this part of the rows before it, unless it has the fewest that are worth it."""
+_BATCHES_TO_JOIN = 100
+"""So many small batches are put together: each takes some 30 kB, however few its rows."""
 PROVENANCE_KEY = "pct.provenance"
 
 
@@ -88,6 +90,7 @@ class _GroupWriter:
         self._encoding: deque[Future[EncodedGroup]] = deque()
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
+        self._joined_batches = 0
         self._grouped_rows = 0
         self.rows = 0
 
@@ -111,6 +114,19 @@ class _GroupWriter:
         self.rows += batch.num_rows
         if self._pending_rows >= self._group_rows():
             self._flush(everything=False)
+        elif len(self._pending) - self._joined_batches >= _BATCHES_TO_JOIN:
+            self._join()
+
+    def _join(self) -> None:
+        """Put the batches since the last time together, if they are small."""
+        import pyarrow as pa
+
+        last = self._pending[self._joined_batches :]
+        if sum(batch.num_rows for batch in last) * self._row_bytes <= _FIRST_GROUP_BYTES:
+            self._pending[self._joined_batches :] = (
+                pa.Table.from_batches(last, self._schema).combine_chunks().to_batches()
+            )
+        self._joined_batches = len(self._pending)
 
     def _group_rows(self) -> int:
         return self._settings["row_group_rows"] or group_rows(self._row_bytes, self._grouped_rows)
@@ -125,6 +141,7 @@ class _GroupWriter:
             self._grouped_rows += min(size, rest.num_rows)
             rest = rest.slice(size)
         self._pending = rest.to_batches()
+        self._joined_batches = 0
         self._pending_rows = rest.num_rows
 
     def _write_until_left(self, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -12,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pycytominer_transform.common.arrow_streams import stream_of
 from pycytominer_transform.common.errors import DataError
-from pycytominer_transform.common.parquet import writer_maker
+from pycytominer_transform.common.parquet import write_file, writer_maker
 from pycytominer_transform.common.parquet_groups import GroupsFile, encoded
+from pycytominer_transform.common.profiles import ProfilesReader
+from pycytominer_transform.common.provenance import History
 
 METADATA = {"pct.provenance": "x" * 200, "pct.preset": "ü"}
 # What stands before and behind the row groups in a footer, as a column's name.
@@ -99,3 +103,25 @@ def test_a_table_that_parquet_has_no_form_for() -> None:
     schema = pa.schema([("x", pa.run_end_encoded(pa.int32(), pa.string()))])
     with pytest.raises(DataError, match="leave that column out"):
         GroupsFile(io.BytesIO(), writer_maker(schema, "lz4"))
+
+
+@pytest.mark.parametrize("sizes", [[1] * 3000, [1] * 50 + [5000] + [1] * 150])
+def test_many_small_parts_take_the_room_of_their_rows(sizes: list[int]) -> None:
+    whole = table(sum(sizes), columns=30)
+    held: list[int] = []
+    before = pa.total_allocated_bytes()
+
+    def parts() -> Iterator[tuple[pa.RecordBatch, int]]:
+        for number, rows in enumerate(sliced(whole, sizes), start=1):
+            # A copy, as of a part that was read: its own buffers, each with as many bytes as one has at least.
+            (batch,) = rows.take(pa.arange(0, rows.num_rows)).combine_chunks().to_batches()
+            yield batch, number
+            held.append(pa.total_allocated_bytes() - before)
+
+    sink = io.BytesIO()
+    reader = ProfilesReader(whole.schema, "", iter([stream_of(parts(), whole.schema, "parts")]), History())
+    assert write_file(reader, sink, {"compression": "none", "row_group_rows": 0}, threads=1) == whole.num_rows
+    # One by one they would take ten times as much.
+    assert max(held) < 3 * whole.nbytes + 1_500_000
+    sink.seek(0)
+    assert pq.read_table(sink).equals(whole)
