@@ -112,6 +112,19 @@ class _Part:
             forget_runs(self.extracted, self.joined)
 
 
+@dataclass(frozen=True)
+class _Meanwhile:
+    """Parts that are written while others are made: which are there, and the task that writes them."""
+
+    parts: MadeParts
+    task: PrefectConcurrentFuture[writing.WriteSummary]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be written, be it for a fault."""
+        return bool(self.task.wrapped_future.done())
+
+
 @dataclass
 class Stages:
     """The flow itself: which tasks are submitted in which order, and what becomes of their results.
@@ -136,8 +149,7 @@ class Stages:
     record: FlowRecord
     ahead: Ahead[discovering.DiscoverSummary] | None = None
     done: FlowSummary | None = None
-    _made: MadeParts | None = None
-    _begun: PrefectConcurrentFuture[writing.WriteSummary] | None = None
+    _meanwhile: _Meanwhile | None = None
 
     @property
     def plate(self) -> str:
@@ -203,7 +215,8 @@ class Stages:
             return self._make_and_write(manifest)
         except StorageError as error:
             may_pass = is_passing_here(error) and self.options.retries
-            if not (self.handover.profiles == "kept" and self._has_writing_ended() and may_pass):
+            at_writing = self._meanwhile is not None and self._meanwhile.has_ended
+            if not (self.handover.profiles == "kept" and at_writing and may_pass):
                 raise
             # What it had taken is nowhere else.
             logger.warning("%s; this may pass, so all parts are made again", error)
@@ -217,33 +230,32 @@ class Stages:
         from pycytominer_transform.common.kept_profiles import KEPT_PROFILES
         from pycytominer_transform.common.made_parts import MadeParts
 
-        self._made = MadeParts({part: self.work.profiles_of(part) for part in manifest.parts})
+        made = MadeParts({part: self.work.profiles_of(part) for part in manifest.parts})
         # It has its thread before the first part does.
-        self._begun = cast("PrefectConcurrentFuture[writing.WriteSummary]", self._submit_write(manifest, 0, self._made))
+        task = cast("PrefectConcurrentFuture[writing.WriteSummary]", self._submit_write(manifest, 0, made))
+        self._meanwhile = _Meanwhile(made, task)
         try:
             self._work_on(manifest)
             return self._write(manifest)
         except FailedPartsError:
             if self.handover.profiles == "kept":
-                self._return_profiles(self._made, self._begun)
+                self._return_profiles(self._meanwhile)
             raise
         finally:
-            self._made.give_up()
+            made.give_up()
             KEPT_PROFILES.forget(self.work.path)
 
-    def _has_writing_ended(self) -> bool:
-        return self._begun is not None and self._begun.wrapped_future.done()
-
-    def _return_profiles(self, made: MadeParts, begun: PrefectFuture[writing.WriteSummary]) -> None:
+    @staticmethod
+    def _return_profiles(meanwhile: _Meanwhile) -> None:
         """Have the profiles of the parts that did not fail written where a later run finds them."""
         from pycytominer_transform.common.made_parts import PartsWantedBackError
         from pycytominer_transform.common.returned_profiles import return_kept
 
-        made.give_up(wanted_back=True)
+        meanwhile.parts.give_up(wanted_back=True)
         try:
             with suppress(PartsWantedBackError):
-                begun.result()
-            return_kept(made.places)
+                meanwhile.task.result()
+            return_kept(meanwhile.parts.places)
         except PctError as error:
             logger.warning("not all finished parts could be kept: %s", error)
 
@@ -303,21 +315,21 @@ class Stages:
             extracting.report(extracted)
         read = sum(source.bytes for source in manifest.sources_of(part))
         self.record.done(part, joined.counts, read=read, extract=extracted.seconds, join=joined.seconds)
-        if self._made is not None:
-            self._made.made(part)
-            self._heed_writing()
+        if self._meanwhile is not None:
+            self._meanwhile.parts.made(part)
+            self._heed(self._meanwhile)
         if self.handover.bundles == "passing":
             shutil.rmtree(self.work.bundle_of(part), ignore_errors=True)
         if self.record.tally.done % _PARTS_TO_RELEASE == 0:
             release_memory()
 
-    def _heed_writing(self) -> None:
+    def _heed(self, meanwhile: _Meanwhile) -> None:
         """Go no further where the output cannot be written, unless that may pass and the profiles have files."""
         from pycytominer_transform.common.task_runners import is_passing_here
 
-        if self._begun is not None and self._has_writing_ended():
+        if meanwhile.has_ended:
             try:
-                self._begun.result()
+                meanwhile.task.result()
             except Exception as error:
                 if self.handover.profiles == "kept" or not is_passing_here(error):
                     raise
@@ -340,8 +352,8 @@ class Stages:
         counts = self.work.finished_counts(part, wanted, self._steps(manifest))
         if counts is not None:
             self.record.taken_up(counts)
-            if self._made is not None:
-                self._made.made(part)
+            if self._meanwhile is not None:
+                self._meanwhile.parts.made(part)
         return counts is not None
 
     def _writing(self, manifest: Manifest) -> Writing:
@@ -377,15 +389,16 @@ class Stages:
 
         if not self.overwrite:
             note_writing(self.work.path, self._writing(manifest))
-        if self._made is not None:
-            self._made.complete()
+        meanwhile = self._meanwhile
+        if meanwhile is not None:
+            meanwhile.parts.complete()
         with self.record.tally.timed("write"):
             written = result_of(
-                lambda attempt: self._begun if self._begun and not attempt else self._submit_write(manifest, attempt),
+                lambda attempt: meanwhile.task if meanwhile and not attempt else self._submit_write(manifest, attempt),
                 0 if self.handover.profiles == "kept" else self.options.retries,
             )
-        if self._made is not None:
-            self.record.tally.spend("write", self._made.busy)
+        if meanwhile is not None:
+            self.record.tally.spend("write", meanwhile.parts.busy)
         self.record.tally.bytes_written = written.bytes
         return written
 
