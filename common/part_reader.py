@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.arrays import empty_table, repeated
 from pycytominer_transform.common.bundle_schema import bundle_schema
@@ -58,6 +58,15 @@ class _Read:
     own: list[dict[str, str | int | float | None]]
     bad: BadValues
     disagreements: Disagreements
+
+
+class _Here(Executor):
+    """Does what it is given at once, on the thread that gives it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 class PartReader:
@@ -116,7 +125,7 @@ class PartReader:
         DataError, StorageError
             See `CsvReader.read` and `read_sqlite`.
         """
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="read") as pool:
+        with self._pool(len(numbers)) as pool:
             ahead: list[tuple[int, list[Future[list[_Read]]]]] = []
             try:
                 for number in [*numbers, 0]:
@@ -129,6 +138,11 @@ class PartReader:
                 for _, futures in ahead:
                     for future in futures:
                         future.cancel()
+
+    def _pool(self, parts: int) -> Executor:
+        # One thread can have nothing ready when one part is all that there is.
+        alone = self._threads == parts == 1
+        return _Here() if alone else ThreadPoolExecutor(self._threads, thread_name_prefix="read")
 
     def _groups(self, sources: Sequence[Source]) -> list[list[Source]]:
         """Say which sources to read together: small CSV files of one table, so many that every thread has some."""

@@ -18,7 +18,8 @@ from plates_sheets import measured_name, small_tables
 from pycytominer_transform.common import sqlite_files, sqlite_reader
 from pycytominer_transform.common.manifest import Manifest
 from pycytominer_transform.common.manifest_files import read_manifest
-from pycytominer_transform.tools import flow
+from pycytominer_transform.common.work_dir import WorkDir
+from pycytominer_transform.tools import discover
 from running import entries, run
 from spoiling import FOLDERS, convert, first_failure, rows_of
 
@@ -121,16 +122,20 @@ def test_a_flow_tries_again_when_a_file_was_locked(
     """A writer locks the file before a stage, and ends when the flow pauses before it tries again."""
     writers = contextlib.ExitStack()
     held: list[Callable[[], object]] = []
-    asked = getattr(flow, "discovering" if stage == "discover" else "extracting")
-    task = getattr(asked, f"{stage}_task")
-    submit = type(task).submit
 
-    def lock_first(self: object, **words: Any) -> Any:
-        if self is task and not held:
-            held.append(writers.enter_context(locked(sqlite_file)))
-        return submit(self, **words)
+    def locked_first(begin: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **words: Any) -> Any:
+            if not held:
+                held.append(writers.enter_context(locked(sqlite_file)))
+            return begin(*arguments, **words)
 
-    monkeypatch.setattr(type(task), "submit", lock_first)
+        return call
+
+    if stage == "discover":
+        # Which the flow begins before its task is submitted.
+        monkeypatch.setattr(discover, "discover", locked_first(discover.discover))
+    else:
+        monkeypatch.setattr(WorkDir, "manifest_of", locked_first(WorkDir.manifest_of))
     monkeypatch.setattr(sqlite_files, "BUSY_SECONDS", 0.01)
     monkeypatch.setattr("pycytominer_transform.common.part_runs.time.sleep", lambda _: held[0]())
     with writers:
