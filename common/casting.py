@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     _Tables = tuple[TableSchema, ...]
 
 _KEPT = 4
-"""So many answers are kept: all parts of a flow have the same columns, and need the same objects for them."""
+"""So many answers are kept: all parts of a flow have the same columns."""
 
 
 @dataclass(frozen=True)

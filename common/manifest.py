@@ -7,7 +7,6 @@ the tables' schemas, the provenance) as JSON in the schema's metadata.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -254,7 +253,7 @@ def manifest_to_arrow(manifest: Manifest) -> pa.Table:
 
     rest = asdict(replace(manifest, sources=(), tables=()))
     del rest["sources"], rest["tables"]
-    text = f"{json.dumps(rest).removesuffix('}')}{_TABLES_KEY}{_TABLES_TEXTS.of(manifest.tables)}}}"
+    text = f"{json.dumps(rest).removesuffix('}')}{_TABLES_KEY}{_tables_text(manifest.tables)}}}"
     metadata = {"pct.role": "manifest", "pct.manifest": text}
     rows = (_row(source) for source in manifest.sources)
     return table_from_rows(rows, pa.schema(_arrow_fields(), metadata=metadata))
@@ -297,22 +296,10 @@ def _row(source: Source) -> dict[str, Any]:
     return plain | {"row_ranges": runs, "path_values": pairs}
 
 
-class _TablesTexts:
-    """The JSON of tables' schemas that were written lately; to compare a thousand columns takes as long as writing."""
-
-    def __init__(self) -> None:
-        self._lately: deque[tuple[tuple[TableSchema, ...], str]] = deque(maxlen=MANIFESTS_KEPT)
-
-    def of(self, tables: tuple[TableSchema, ...]) -> str:
-        for written, text in list(self._lately):
-            if written is tables:
-                return text
-        text = json.dumps([asdict(schema) for schema in tables])
-        self._lately.append((tables, text))
-        return text
-
-
-_TABLES_TEXTS = _TablesTexts()
+@lru_cache(MANIFESTS_KEPT)
+def _tables_text(tables: tuple[TableSchema, ...]) -> str:
+    """Write tables' schemas as JSON; that takes some fifty times as long as to know them again."""
+    return json.dumps([asdict(schema) for schema in tables])
 
 
 def _parted(text: str) -> tuple[dict[str, Any], str]:
