@@ -22,7 +22,7 @@ FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test test-endurance lint format readme bench fuzz torture images test-containers lock clean
+.PHONY: help setup convert test test-endurance test-ranges lint format readme bench fuzz torture images test-containers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,27 +44,31 @@ test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install 
 test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
 	$(BIN)/python -m pytest -m endurance -n logical --dist loadfile $(ARGS)
 
-lint: $(VENV)/.installed-lint .mypy_path  ## ruff and mypy strict
+test-ranges:  ## the exactness tests with the lowest and the newest libraries, and one environment shared with pycytominer
+	PYTHON=$(PYTHON) .ci/ranges.sh --tests
+
+lint: $(VENV)/.installed-lint .mypy_path  ## ruff, mypy strict, and imports that point downwards
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pycytominer_transform.common -p pycytominer_transform.tools
 	$(BIN)/mypy tests
+	PYTHONPATH=.mypy_path $(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-lint  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 readme: $(VENV)/.installed-test  ## write the option tables and the outputs of the examples into README.md anew
-	$(BIN)/python tests/readme.py --write
+	$(BIN)/python tests/docs/readme.py --write
 
-bench: $(VENV)/.installed-test  ## measure speed; see ARGS='--help' for sizes and the peer
-	$(BIN)/python tests/bench.py $(ARGS)
+bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes and the peer
+	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)
 
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 torture: $(VENV)/.installed-test  ## kill pct-flow at 200 random moments and start it again; ARGS='--kills 50 --seed S'
-	$(BIN)/python tests/torture.py $(ARGS)
+	PYTHONPATH=tests/inputs:tests/support $(BIN)/python tests/torture/torture.py $(ARGS)
 
 images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFECT=with, CLOUD=with
 	@PYTHON=$(BIN)/python containers/build.sh
@@ -103,6 +107,10 @@ $(VENV)/.installed-azurite-$(AZURITE): $(VENV)/bin/python
 	timeout 300 npm install --prefix $(VENV) --no-save --no-audit --no-fund --loglevel error --fetch-retries 1 \
 		azurite@$(AZURITE) && touch $@ || \
 		{ rm -rf $(VENV)/node_modules; echo "npm could not install it: the tests of Azure will be skipped" >&2; }
+
+$(VENV)/.installed-bench: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	@touch $@
 
 $(VENV)/.installed-engines: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,engines]'

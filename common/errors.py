@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code each kind of fault ends a tool with."""
+"""The tree of errors, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ EXIT_DONE = 0
 EXIT_DATA = 1
 EXIT_USAGE = 2
 EXIT_DEFECT = 70
-EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
-EXIT_TERMINATED = 143
 
-# What a store, a network or a busy machine says of a fault that may be gone in a moment.
-_PASSING = frozenset(
+# Transient errors of a store, a network or a busy machine.
+_TRANSIENT = frozenset(
     getattr(errno, name)
     for name in (
         "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "EINTR", "EIO",
@@ -24,32 +22,40 @@ _PASSING = frozenset(
 
 
 class PctError(Exception):
-    """A fault that is not ours; its text is one line: what failed, where, and what to do.
+    """An error for the user; its text is one line: what failed, where, and what to do.
 
     Attributes
     ----------
     exit_code : int
-        What a command-line tool exits with when this reaches its end.
-    is_passing : bool
-        The fault may be gone in a moment, so that trying again makes sense.
+        Exit code of a tool that ends with this error.
+    is_transient : bool
+        Whether a retry may succeed.
     """
 
     exit_code = EXIT_DATA
-    is_passing = False
+    is_transient = False
 
 
 class UsageError(PctError, ValueError):
-    """The command line, a preset or a query asks for something that does not make sense."""
+    """The command line, a preset or a query is wrong."""
 
     exit_code = EXIT_USAGE
 
 
 class DataError(PctError, ValueError):
-    """The measurement files hold something that cannot be converted exactly."""
+    """A measurement file cannot be converted exactly."""
 
 
 class BadDatasetError(DataError):
-    """One dataset of many cannot be converted; ``--on-bad-dataset skip`` goes on without it."""
+    """One dataset of many cannot be converted; ``--on-bad-dataset skip`` goes on without it.
+
+    Attributes
+    ----------
+    dataset : str
+        Its name, where the message alone would not do.
+    """
+
+    dataset = ""
 
 
 class BadValueError(DataError):
@@ -57,7 +63,7 @@ class BadValueError(DataError):
 
 
 class SourceNotFoundError(PctError, FileNotFoundError):
-    """There is nothing at the path that was given."""
+    """The source does not exist."""
 
 
 class SourceChangedError(DataError):
@@ -69,17 +75,17 @@ class StageEndedEarlyError(DataError, EOFError):
 
 
 class DestinationExistsError(PctError, FileExistsError):
-    """The output is there already and ``--overwrite`` was not given."""
+    """The output exists and ``--overwrite`` was not given."""
 
 
 class StorageError(PctError, OSError):
     """A disk or a mount refused: full, unreadable, unwritable."""
 
 
-class PassingStorageError(StorageError):
-    """A disk, a mount, a store or a network refused for a reason that may pass: a timeout, a lost connection."""
+class TransientStorageError(StorageError):
+    """A transient error of a disk, a mount, a store or a network: a timeout, a lost connection."""
 
-    is_passing = True
+    is_transient = True
 
 
 class WorkDirInUseError(PctError, BlockingIOError):
@@ -87,33 +93,45 @@ class WorkDirInUseError(PctError, BlockingIOError):
 
 
 class FailedPartsError(PctError, RuntimeError):
-    """Some parts of a flow failed; the others' work is kept."""
+    """Some parts of a flow failed; the others' work is kept.
+
+    Attributes
+    ----------
+    work_dir : str
+        Value of ``--work-dir`` to resume with, if the same command alone would not resume.
+    """
+
+    work_dir = ""
 
 
 class TerminatedError(BaseException):
     """SIGTERM arrived; derives from BaseException so that only clean-up code sees it."""
 
 
-def is_passing(error: BaseException) -> bool:
-    """Say whether a fault may be gone in a moment, so that the same work may succeed when it is tried again."""
+class HangUpError(TerminatedError):
+    """SIGHUP arrived: the terminal was closed."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether an error is transient, so that a retry may succeed."""
     if isinstance(error, PctError):
-        return error.is_passing
+        return error.is_transient
     return isinstance(error, OSError) and (
-        error.errno in _PASSING or (isinstance(error, (ConnectionError, TimeoutError)) and error.errno is None)
+        error.errno in _TRANSIENT or (isinstance(error, (ConnectionError, TimeoutError)) and error.errno is None)
     )
 
 
 def describe_os_error(error: OSError, doing: str) -> StorageError:
-    """Give an operating system's error the form of ours; one that has it already is raised as it is.
+    """Return the `StorageError` for an error of the operating system; a `PctError` is raised as it is.
 
     Parameters
     ----------
     error : OSError
-        What the operating system said.
+        The error of the operating system.
     doing : str
-        What was being done to what, such as ``"read /plate/Cells.csv"``.
+        The verb and the file, such as ``"read /plate/Cells.csv"``.
     """
     if isinstance(error, PctError):
         raise error
     reason = error.strerror or str(error) or type(error).__name__
-    return (PassingStorageError if is_passing(error) else StorageError)(f"cannot {doing}: {reason}")
+    return (TransientStorageError if is_transient(error) else StorageError)(f"cannot {doing}: {reason}")

@@ -1,33 +1,29 @@
-"""What all test folders share: the modules of tests/ on the path, the real files, and the ways to convert a source."""
+"""Fixtures of all test folders: the real files, the ways to convert a source, and one Prefect server."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from converting import Convert
 from hypothesis import HealthCheck, settings
+from one_server import OneServer
+from pycytominer_transform.common.flow import prefect_server
+from pycytominer_transform.common.runtime.messages import logger
 
-HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    # Test folders import plates, oracle and converting by their plain names, whatever pytest's import mode.
-    sys.path.insert(0, str(HERE))
-
-from converting import Convert  # noqa: E402
-from one_server import OneServer  # noqa: E402
-from pycytominer_transform.common import prefect_server  # noqa: E402
-from pycytominer_transform.common.reporting import logger  # noqa: E402
-
-SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or HERE.parent.parent / "shared" / "data")
+SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so the tools that they send it to.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of a terminal; the tools
+# that they start would ignore both as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # On a busy machine nothing here says anything by its speed; in CI Hypothesis draws the same examples every time.
 settings.register_profile(

@@ -1,39 +1,20 @@
-"""Where the installed tools start: who interrupts one while Python still imports it gets no traceback."""
+"""The entry points of the installed tools: an interruption while Python still imports one ends without a traceback."""
 
 from __future__ import annotations
 
 import importlib
+from functools import partial
 
-from pycytominer_transform.common.early_end import end_early, end_late
-
-
-def discover() -> int:
-    """Run `pct-discover`."""
-    return _main("discover")
-
-
-def extract() -> int:
-    """Run `pct-extract`."""
-    return _main("extract")
-
-
-def join() -> int:
-    """Run `pct-join`."""
-    return _main("join")
-
-
-def write() -> int:
-    """Run `pct-write`."""
-    return _main("write")
-
-
-def flow() -> int:
-    """Run `pct-flow`."""
-    return _main("flow")
+from pycytominer_transform.common.runtime.signals import end_process, start_process
 
 
 def _main(tool: str) -> int:
-    end_early(f"pct-{tool}")
+    start_process(f"pct-{tool}")
     code: int = importlib.import_module(f"pycytominer_transform.tools.{tool}").main()
-    end_late()
+    end_process()
     return code
+
+
+discover, extract, join, write, flow = (
+    partial(_main, tool) for tool in ("discover", "extract", "join", "write", "flow")
+)

@@ -106,7 +106,7 @@ def test_runs_show_with_states_and_log_lines(deployment: Deployment, expected: b
     )
     assert [run["state"]["type"] for run in deployment.ask("flow_runs")] == ["COMPLETED"]
     names = {run["name"] for run in deployment.ask("task_runs")}
-    assert {"discover plate1", f"extract plate1 part 1 of {PARTS}", "write first.parquet"} <= names
+    assert {"discover plate1", f"extract part 1 of {PARTS}", "write first.parquet"} <= names
     wait_until(
         lambda: any("preset cellprofiler_csv" in line["message"] for line in deployment.ask("logs")), "log lines"
     )
@@ -118,7 +118,7 @@ def test_a_killed_worker_costs_only_time(deployment: Deployment, expected: bytes
     assert len(workers) == 2
     flow = deployment.start_flow("/data/plate1", "-o", "/data/second.parquet", "--work-dir", "/data/work")
     try:
-        profiles = deployment.data / "work" / "second.parquet.pct-work" / "profiles"
+        profiles = deployment.data / "work" / "second.parquet.pct-work" / "parts"
         wait_until(lambda: flow.poll() is not None or any(profiles.glob("part-*")), "first part")
         run([DOCKER, "kill", workers[0]])
         assert flow.poll() is None

@@ -125,7 +125,7 @@ def test_a_table_cut_off_at_any_byte_is_noticed(table: str, tmp_path: Path) -> N
         ([], ["no files"]),
         (["notes.txt", "Experiment.csv"], ["no table", "Experiment.csv"]),
         ([".Cells.csv", ".git/Cells.csv"], ["no files"]),
-        (["a/b/c/Objects.csv"], ["no table", "Objects.csv", "--compartments"]),
+        (["a/b/c/Spots.csv", "a/b/c/Blobs.csv"], ["no table", "Spots.csv", "--compartments"]),
     ],
 )
 def test_a_tree_without_a_table(made: list[str], words: list[str], tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from plates_sheets import measured_name, small_tables
-from pycytominer_transform.common import sqlite_files, sqlite_reader
-from pycytominer_transform.common.manifest import Manifest
-from pycytominer_transform.common.manifest_files import read_manifest
-from pycytominer_transform.common.work_dir import WorkDir
-from pycytominer_transform.tools import discover
+from pycytominer_transform.common.discover import source
+from pycytominer_transform.common.flow.part_runs import PartRuns
+from pycytominer_transform.common.formats.sqlite import files as sqlite_files
+from pycytominer_transform.common.formats.sqlite import reader as sqlite_reader
+from pycytominer_transform.common.ipc.manifest_files import read_manifest
+from pycytominer_transform.common.model.manifest import Manifest
 from running import entries, run
 from spoiling import FOLDERS, convert, first_failure, rows_of
 
@@ -132,16 +133,15 @@ def test_a_flow_tries_again_when_a_file_was_locked(
         return call
 
     if stage == "discover":
-        # Which the flow begins before its task is submitted.
-        monkeypatch.setattr(discover, "discover", locked_first(discover.discover))
+        monkeypatch.setattr(source, "discover_manifest", locked_first(source.discover_manifest))
     else:
-        monkeypatch.setattr(WorkDir, "manifest_of", locked_first(WorkDir.manifest_of))
+        monkeypatch.setattr(PartRuns, "run", locked_first(PartRuns.run))
     monkeypatch.setattr(sqlite_files, "BUSY_SECONDS", 0.01)
-    monkeypatch.setattr("pycytominer_transform.common.part_runs.time.sleep", lambda _: held[0]())
+    monkeypatch.setattr("time.sleep", lambda _: held[0]())
     with writers:
         ran = run("flow", sqlite_file, "-v", "-o", tmp_path / "made.parquet").done()
     assert "is locked by a program that writes to it" in ran.err
-    assert f"{0 if stage == 'discover' else 1} retried" in ran.err
+    assert "1 retried" in ran.err
     assert pyarrow.parquet.read_table(tmp_path / "made.parquet").to_pylist() == rows_of(sqlite_file, tmp_path / "out")
 
 

@@ -17,7 +17,6 @@ import pytest
 from plates import Plate, write_csv
 from running import Staged, environment, executable, run, stage
 from small_disks import digest
-from waiting import wait_until
 
 pytestmark = pytest.mark.endurance
 
@@ -136,12 +135,11 @@ def test_a_pipe(clock: Clock, plate: Path, undisturbed: Staged, tmp_path: Path) 
 
 
 @pytest.mark.prefect
-@pytest.mark.parametrize("runner", ["concurrent", pytest.param("dask", marks=pytest.mark.dask)])
 def test_a_flow_and_another_that_goes_on_from_it(
-    runner: str, clock: Clock, plate: Path, undisturbed: Staged, tmp_path: Path
+    clock: Clock, plate: Path, undisturbed: Staged, tmp_path: Path
 ) -> None:
     output, work = tmp_path / "made.parquet", tmp_path / "work"
-    words = [str(plate), "-o", str(output), *FLOW, "--runner", runner, "--work-dir", str(work)]
+    words = [str(plate), "-o", str(output), *FLOW, "--work-dir", str(work)]
     with clock.jumping(every=0.5):
         ended = subprocess.run(
             [executable("flow"), *words], env=clock.environment(), capture_output=True, text=True, timeout=PATIENCE,
@@ -149,11 +147,11 @@ def test_a_flow_and_another_that_goes_on_from_it(
         )  # fmt: skip
     assert ended.returncode == 0, ended
     assert all(line.startswith("pct-flow: ") for line in ended.stderr.splitlines()), ended
-    assert "parts: 6 done, 0 failed, 0 retried, 0 taken up" in ended.stderr
+    assert "parts: 6 done, 0 failed, 0 retried, 0 resumed" in ended.stderr
     assert digest(output) == digest(undisturbed.folder / "made.parquet")
     # Whatever the time is now, what is finished is finished.
     clock.set(LONG_AGO)
-    removed = next((work / "made.parquet.pct-work" / "profiles").iterdir())
+    removed = next((work / "made.parquet.pct-work" / "parts").iterdir())
     for path in removed.iterdir():
         path.unlink()
     again = subprocess.run(
@@ -161,26 +159,7 @@ def test_a_flow_and_another_that_goes_on_from_it(
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert again.returncode == 0, again
-    assert "parts: 1 done, 0 failed, 0 retried, 5 taken up" in again.stderr
+    assert "parts: 1 done, 0 failed, 0 retried, 5 resumed" in again.stderr
     assert digest(output) == digest(undisturbed.folder / "made.parquet")
     assert [path for path in tmp_path.rglob("*") if path.name.endswith((".pct-tmp", ".pct-old"))] == []
     assert [name for name in os.listdir(tmp_path) if name.startswith("pct-")] == []
-
-
-@pytest.mark.prefect
-@pytest.mark.dask
-def test_messages_to_dask_workers_do_not_wait_for_a_clock_that_was_set_back(
-    clock: Clock, plate: Path, undisturbed: Staged, tmp_path: Path
-) -> None:
-    output, work = tmp_path / "made.parquet", tmp_path / "work"
-    profiles = work / "made.parquet.pct-work" / "profiles"
-    words = [str(plate), "-o", str(output), *FLOW, "--runner", "dask", "--work-dir", str(work)]
-    clock.set(LATER)
-    with subprocess.Popen([executable("flow"), *words], env=clock.environment(), stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: any(profiles.glob("part-*")) or process.poll() is not None, "joined part")
-            clock.set(NOW)
-            assert process.wait(PATIENCE) == 0
-        finally:
-            process.kill()
-    assert digest(output) == digest(undisturbed.folder / "made.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import pty
@@ -34,6 +35,11 @@ def first_words(tool: str, staged: Staged) -> list[str]:
     return [str(staged.source if tool in UNARGUED else staged.at_rest(tool))]
 
 
+def parser_of(tool: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = importlib.import_module(f"pycytominer_transform.tools.{tool}").build_parser()
+    return made
+
+
 @contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
     """Give both ends of a terminal: the keyboard and screen, and what a program sees."""
@@ -48,7 +54,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_help_goes_to_stdout_and_names_every_option(tool: str) -> None:
     ran = run(tool, "--help").done()
-    parser = importlib.import_module(f"pycytominer_transform.tools.{tool}").build_parser()
+    parser = parser_of(tool)
     assert ran.err == ""
     assert ran.out.decode().startswith(f"usage: pct-{tool} ")
     for action in parser._actions:
@@ -75,6 +81,29 @@ def test_a_wrong_option_is_one_line(tool: str, words: list[str]) -> None:
     ran = run(tool, *UNARGUED.get(tool, []), *words)
     ran.failed(2, words[0])
     assert ran.out == b""
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(("wrong", "meant"), [("--hlep", "--help"), ("--outptu=x", "--output"), ("--quit", "--quiet")])
+def test_a_wrong_option_is_named_before_what_is_missing(tool: str, wrong: str, meant: str) -> None:
+    said = run(tool, wrong).failed(2, wrong.partition("=")[0], "did you mean --")
+    if meant in parser_of(tool).format_help():
+        assert f"did you mean {meant}" in said
+
+
+def test_a_word_that_looks_like_an_option_is_a_value_where_argparse_takes_it_for_one() -> None:
+    run("join", "--image-columns", "--no such--", "--", "--no-such-file").failed(1, "--no-such-file")
+
+
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_numbers_and_sizes_are_bounded(tool: str, digits: int, tmp_path: Path) -> None:
+    metavars = {"N": "9" * digits, "SIZE": "9" * digits, "I/N": f"{'9' * digits}/{'9' * digits}"}
+    options = [action for action in parser_of(tool)._actions if action.metavar in metavars]
+    assert options
+    for action in options:
+        words = [*UNARGUED.get(tool, []), action.option_strings[0], metavars[str(action.metavar)]]
+        assert len(run(tool, *words).failed(2, action.option_strings[0], "999")) < 300
 
 
 @pytest.mark.parametrize("tool", UNARGUED)

@@ -16,10 +16,10 @@ from pycytominer_transform.common.errors import TerminatedError
 from running import Staged, entries, run
 
 WITHIN = {
-    "discover": ("tools.discover", "_described"),
-    "extract": ("tools.extract", "_extract_parts"),
-    "join": ("tools.join", "_join_parts"),
-    "write": ("common.parquet", "write_file"),
+    "discover": ("common.discover.source", "discover_manifest"),
+    "extract": ("tools.extract", "_reader"),
+    "join": ("tools.join", "_opened"),
+    "write": ("common.write.parquet", "write_file"),
 }
 
 

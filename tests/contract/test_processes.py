@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common.prefect_environment import private_variables
 from running import PATIENCE, STAGES, TOOLS, Ran, Staged, entries, environment, executable, run_process
 
 HEAVY = ("pyarrow", "duckdb", "prefect", "adbc_driver_sqlite", "numpy", "pandas", "sqlalchemy", "dask")
@@ -146,7 +145,7 @@ def signalled(tool: str, number: int, staged: Staged, folder: Path) -> Ran:
     return Ran(tool, process.returncode, out, err.decode())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_signal_ends_a_tool_after_it_tidied_up(
     tool: str, number: int, code: int, staged: Staged, tmp_path: Path
@@ -195,10 +194,3 @@ def test_a_closed_stderr_stops_nobody(staged: Staged, tmp_path: Path) -> None:
     ended = subprocess.run(["bash", "-c", script, "bash", str(staged.source)], cwd=tmp_path, check=False)
     assert ended.returncode == 0
     assert entries(tmp_path) == {"made.arrow"}
-
-
-def test_the_private_server_does_not_spin(tmp_path: Path) -> None:
-    variables = private_variables(tmp_path, "http://nowhere", verbose=False)
-    intervals = {name: text for name, text in variables.items() if name.endswith("_FLUSH_INTERVAL")}
-    # Prefect rounds down, and sleeps for 0 seconds again and again.
-    assert all(int(float(text)) >= 1 for text in intervals.values()), intervals

@@ -30,7 +30,12 @@ def interrupted_while_importing(
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "what"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "code", "what"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "the terminal was closed"),
+    ],
 )
 @pytest.mark.parametrize("tool", TOOLS)
 def test_it_ends_as_it_does_later(tool: str, number: int, code: int, what: str, tmp_path: Path) -> None:

@@ -57,6 +57,47 @@ def test_the_usual_layouts_are_recognised(
     assert cells.total() == len(profiles(root))
 
 
+def taken_from(source: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """List what is taken from the paths of a source."""
+    assert discover.main([str(source), "-o", str(out)]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if " took " in line]
+    return said[0].removeprefix("pct-discover: took ").split(" from ")[0].split(", ") if said else []
+
+
+@pytest.mark.parametrize(
+    ("places", "taken"),
+    [
+        (["b/analysis/BR1/analysis/BR1-A01", "b/analysis/BR1/analysis/BR1-B02"], METADATA[:2]),
+        (["b/BR1/analysis/BR1", "b/BR2/analysis/BR2"], METADATA[:1]),
+        (["b/CP2-SC1-03/analysis/CP2-SC1-03"], METADATA[:1]),
+        (["analysis/CP2-SC1-03"], []),
+        (["BR1/A00-1"], []),
+        (["BR1/A49-1"], []),
+        (["BR1/AG01-1"], []),
+        (["BR1/AF48-1"], METADATA),
+    ],
+)
+def test_a_well_is_one_of_a_plate(
+    places: list[str], taken: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert taken_from(tree(tmp_path / "plates", places), tmp_path / "m", capsys) == taken
+
+
+def test_a_folder_of_several_image_sets_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = small_tables(replace(SMALL, images=2))
+    sheets = {"BR1/A01-1": without_metadata(next(iter(tables.values())))}
+    assert taken_from(write_sheets(tmp_path / "plates", sheets), tmp_path / "m", capsys) == METADATA[:2]
+
+
+def test_no_path_is_asked_for_what_the_image_tables_have(
+    tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tree(tmp_path / "plates", ["BR1/A01-1", "BR1/A02-1"], ("Metadata_Site",))
+    assert taken_from(source, tmp_path / "m", capsys) == ["Metadata_Site"]
+    assert extract.main([str(tmp_path / "m"), "-o", str(tmp_path / "b")]) == 0
+    assert "differs" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("how", ["|||", "concurrent"])
 def test_every_way_gives_the_same(tmp_path: Path, convert: Convert, how: str) -> None:
     source = tree(tmp_path / "BR1", ["A01-1", "A01-2", "B01-1"])
@@ -142,10 +183,10 @@ def test_the_image_table_wins_and_disagreements_are_counted(
     for stage, words in ((discover, [str(source)]), (extract, [str(tmp_path / "m")])):
         out = tmp_path / ("m" if stage is discover else "b")
         assert stage.main([*words, "-o", str(out)]) == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if "another one in the path" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "differs between" in line]
     assert said == [
-        "pct-extract: warning: Metadata_Well of 1 image set is another one in the path (H12 in the table, A02 in the "
-        "path of BR1/A02-1); the table's is kept"
+        "pct-extract: warning: 1 image set: Metadata_Well differs between path and image table (H12 in the table, A02 "
+        "in the path of BR1/A02-1); using the table"
     ]
     assert list(rows_by_metadata(convert(source))) == [("BR1", well, 1) for well in ("A01", "a1", "H12", "A02", "A03")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common.preset import load_preset, packaged_presets, preset_names
+from pycytominer_transform.common.model.preset import load_preset, packaged_presets, preset_names
 from pycytominer_transform.tools import discover
 
 
@@ -34,3 +34,11 @@ def test_only_presets_of_the_package_are_shown(name: str, capsys: pytest.Capture
     assert said.out == ""
     assert len(said.err.splitlines()) == 1
     assert f"no preset is named {name!r}; there are {preset_names()[0]}, " in said.err
+
+
+@pytest.mark.parametrize("arguments", [["--preset", "in_cart", "."], ["--show-preset", "in_cart"]])
+def test_a_misspelled_preset_is_answered_by_the_nearest(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert discover.main(arguments) == 2
+    assert "did you mean in_carta?" in capsys.readouterr().err

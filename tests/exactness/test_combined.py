@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,3 +135,25 @@ def test_header_rows_are_one_or_two(tmp_path: Path, capsys: pytest.CaptureFixtur
     own.write_text('name = "n"\ntitle = "t"\nformat = "csv"\ncompartments = ["cells"]\nheader_rows = 3\n')
     assert discover.main([str(tmp_path), "--preset", str(own), "-o", str(tmp_path / "m")]) == 2
     assert "header_rows is 3; it may be 1 or 2" in capsys.readouterr().err
+
+
+def test_metadata_that_would_change_are_named_by_their_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trees = small_tables(replace(PLATE, folders=1))
+    tables = trees[min(trees)]
+    set_column(tables["Nuclei"], measured_name(tables["Nuclei"], 0), ["12", "12", "12"])
+    tables["Nuclei"][0] = [
+        "Metadata_Batch" if name == measured_name(tables["Nuclei"], 0) else name for name in tables["Nuclei"][0]
+    ]
+    _, joined = both(tmp_path, trees)
+    run("discover", joined, "-o", tmp_path / "m")
+    path = min(joined.rglob("Object.csv"))
+    before = path.stat()
+    lines = path.read_text().splitlines(keepends=True)
+    place = lines[1].split(",").index("Metadata_Batch")
+    fields = lines[4].split(",")
+    fields[place] = "07"
+    path.write_text("".join([*lines[:4], ",".join(fields), *lines[5:]]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert extract.main([str(tmp_path / "m"), "-o", str(tmp_path / "b")]) == 1
+    said = capsys.readouterr().err
+    assert "Object.csv, row 5, column 'Metadata_Batch': '07' would not stay as it is" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options, parquet_table
-from pycytominer_transform.common.conversion import number_of
+from pycytominer_transform.common.model.conversion import number_of
 from pycytominer_transform.tools import discover, extract
 
 Row = tuple[object, ...]
@@ -120,7 +120,15 @@ def test_the_value_that_is_bad_is_blamed(source: Path, tmp_path: Path, capfd: py
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("9007199254740993.0", 9007199254740993), ("1e3", 1000), (" 7 ", 7), ("6.268425585172607e+16", 62684255851726072)],
+    [
+        ("9007199254740993.0", 9007199254740993),
+        ("9.007199254740995e15", 9007199254740995),
+        ("9007199254740.995E3", 9007199254740995),
+        ("90071992547409950e-1", 9007199254740995),
+        ("1e3", 1000),
+        (" 7 ", 7),
+        ("6.268425585172607e+16", 62684255851726072),
+    ],
 )
 def test_a_whole_number_is_exact(text: str, number: int) -> None:
     assert number_of(text, "int64") == number
@@ -153,7 +161,7 @@ def test_a_folder_that_lost_its_compartments(source: Path, tmp_path: Path, capfd
     assert len(rows_of(source, tmp_path / "out", SKIP)) == 3
 
 
-@pytest.mark.parametrize("rows", [[], [(1, 0)]])
+@pytest.mark.parametrize("rows", [[], [(1, 0)], [(1, "nan")], [(1, "NULL"), (2, "")]])
 def test_a_folder_without_objects_needs_no_compartments(rows: list[Row], source: Path, tmp_path: Path) -> None:
     write_folder(source / "a")
     write_table(source / "b" / "Image.csv", ("ImageNumber", "Count_Cells"), rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from converting import Convert, Options, differences, parquet_table
-from pycytominer_transform.common.preset import load_preset
+from pycytominer_transform.common.model.preset import load_preset
 from pycytominer_transform.tools import discover
 
 HEADER = ["OBJECT ID", "Row", "Column", "FOV", "WELL LABEL", "Z", "Class Name", "Nuc; Area, wv1", "Slice Indicator"]
@@ -40,8 +40,18 @@ def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, conv
 
     given = parquet_table(convert(shared_data / "in_carta"))
     wanted = pq.read_table(shared_data / "expected" / "in_carta.parquet")
-    assert set(given.column_names) - set(wanted.column_names) == {"Metadata_Dataset", "Metadata_TableNumber"}
+    assert set(given.column_names) - set(wanted.column_names) == {
+        "Metadata_Dataset", "Metadata_TableNumber", "Metadata_Plate", "Metadata_Well", "Metadata_Site"
+    }  # fmt: skip
+    assert given["Metadata_Plate"].equals(given["Plate ID"])
+    assert given["Metadata_Site"].equals(given["FOV"])
+    wells = {text: f"{text[0]}{int(text[4:]):02d}" for text in given["WELL LABEL"].unique().to_pylist()}
+    assert given["Metadata_Well"].to_pylist() == [wells[text] for text in given["WELL LABEL"].to_pylist()]
+    assert "C03" in wells.values()
     assert set(wanted.column_names) <= set(given.column_names)
+    with next((shared_data / "in_carta").iterdir()).open() as file:
+        header = next(csv.reader(file))
+    assert [name for name in given.column_names if name in header] == header
 
     def rows(table: Any) -> list[list[Any]]:
         found = [[row[name] for name in wanted.column_names] for row in table.to_pylist()]
@@ -122,6 +132,9 @@ def test_a_tree_without_such_columns_is_not_taken_for_it(tmp_path: Path, capsys:
     assert "no CSV file has the columns OBJECT ID, WELL LABEL" in capsys.readouterr().err
     assert discover.main([str(tmp_path / "a.csv"), "-o", str(tmp_path / "m")]) == 1
     assert "is a CSV file; give the folder it lies in" in capsys.readouterr().err
+    (tmp_path / "a.csv").write_bytes(b"OBJECT ID,Area\n1,\0\n")
+    assert discover.main([str(tmp_path / "a.csv"), "-o", str(tmp_path / "m")]) == 1
+    assert "a.csv: holds a NUL byte; it is damaged or not a CSV file" in capsys.readouterr().err
 
 
 BASE = 'name = "n"\ntitle = "t"\nformat = "csv"\ncompartments = ["rows"]\ntable_name = "*"\n'

@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from npz_files import METADATA, plate_file
 from plates_sheets import Tables, measured_name, set_column, small_tables, write_sheets, write_sqlite_sheets
 from plates_sqlite import SqliteStyle
-from pycytominer_transform.common.casting import Cast
-from pycytominer_transform.common.column_types import TYPES
-from pycytominer_transform.common.commandline import cast
+from pycytominer_transform.common.extract.casting import Cast, parse_cast
+from pycytominer_transform.common.model.column_types import TYPES
 from pycytominer_transform.tools import extract, flow
 
 ODD = ["0012", "1e-3", "+7", " 5", "0.10", "-0", "nan", ""]
@@ -147,8 +146,8 @@ def test_words_that_are_no_cast_are_a_fault_of_the_command_line(
 
 @given(st.from_regex(r"[A-Za-z_=.]+", fullmatch=True), st.sampled_from(TYPES))
 def test_what_stands_before_the_last_equals_sign_is_the_pattern(pattern: str, kind: Any) -> None:
-    assert cast(f"{pattern}={kind}") == Cast(pattern, kind)
-    assert str(cast(f"{pattern}={kind}")) == f"{pattern}={kind}"
+    assert parse_cast(f"{pattern}={kind}") == Cast(pattern, kind)
+    assert str(parse_cast(f"{pattern}={kind}")) == f"{pattern}={kind}"
 
 
 def test_whole_numbers_may_be_written_as_fractions_and_others_are_bad_values(

@@ -13,7 +13,7 @@ from converting import run, run_shell
 from plates import Plate, write_csv
 from plates_awkward import AWKWARD
 from plates_sheets import SMALL, Tables, measured_name, set_column, small_tables, write_sheets
-from pycytominer_transform.common.manifest_files import read_manifest
+from pycytominer_transform.common.ipc.manifest_files import read_manifest
 from pycytominer_transform.tools import discover, extract
 
 PLATE = Plate(folders=4, cells=9, features=6, sites=2, missing=0.1)
@@ -227,7 +227,7 @@ def test_metadata_never_loses_its_zeros_in_silence(tmp_path: Path, capsys: pytes
     assert "column 'Metadata_Barcode'" in told[0]
     assert list((tmp_path / "out").iterdir()) == []
     # As the message says: a preset that names the column.
-    packaged = Path(discover.__file__).parents[1] / "common" / "presets" / "cellprofiler_csv.toml"
+    packaged = Path(discover.__file__).parents[1] / "common" / "model" / "presets" / "cellprofiler_csv.toml"
     preset = tmp_path / "mine.toml"
     preset.write_text(packaged.read_text().replace("text = []", 'text = ["Metadata_Barcode"]'))
     run("discover", source, "-o", tmp_path / "m", "--preset", preset, "--overwrite")

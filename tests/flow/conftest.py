@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common.prefect_schema import create_database
 from serving import Jobs, Server, end_group
 from waiting import wait_until
 
@@ -45,9 +44,8 @@ def dask_scheduler(jobs: Jobs) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give a real ``prefect server start``; our tables under it show that Prefect accepts them as migrated."""
+    """Give a real ``prefect server start``."""
     folder = tmp_path_factory.mktemp("server")
-    create_database(folder / "prefect.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -14,22 +14,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pycytominer_transform.common import commandline, part_runs
-from pycytominer_transform.common.destination import complete_file
-from pycytominer_transform.common.ending import interruption_in, interruptions_raise
+from pycytominer_transform.common.cli.parser import new_parser
+from pycytominer_transform.common.cli.run import run as run_tool
 from pycytominer_transform.common.errors import StorageError, TerminatedError
-from pycytominer_transform.common.part_runs import PartRuns, attempt_name, result_of
-from pycytominer_transform.common.prefect_environment import prefect_api_configured
-from pycytominer_transform.common.prefect_server import prefect_api
-from pycytominer_transform.common.reporting import set_up_reporting
-from pycytominer_transform.common.scratch import scratch_folder
-from pycytominer_transform.common.stage_task import StageTask
-from pycytominer_transform.common.task_runners import RunnerKind, outcomes, task_runner
+from pycytominer_transform.common.flow import part_runs
+from pycytominer_transform.common.flow.part_runs import PartRuns, Tasks, result_of
+from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
+from pycytominer_transform.common.flow.prefect_server import prefect_api
+from pycytominer_transform.common.flow.stage_task import StageTask
+from pycytominer_transform.common.runtime.messages import set_up_reporting
+from pycytominer_transform.common.runtime.signals import interruption_behind, interruptions_raise
+from pycytominer_transform.common.storage.destination import complete_file
+from pycytominer_transform.common.storage.temporary_names import scratch_folder
 from waiting import wait_until
 
 
@@ -38,6 +39,15 @@ class StubbornError(ValueError):
 
     def __init__(self, path: str, row: int) -> None:
         super().__init__(f"{path}: row {row}")
+
+
+@contextlib.contextmanager
+def task_runner(kind: Literal["concurrent", "dask"], workers: int, dask_scheduler: str = "") -> Iterator[Any]:
+    """Import Prefect no earlier than its environment is set."""
+    from pycytominer_transform.common.flow import task_runners
+
+    with task_runners.task_runner(kind, workers=workers, dask_scheduler=dask_scheduler) as runner:
+        yield runner
 
 
 def double(*, number: int) -> tuple[int, int]:
@@ -70,7 +80,7 @@ def stumble(*, counter: Path, times: int, kind: str) -> int:
     tried = len(counter.read_text()) if counter.exists() else 0
     counter.write_text("x" * (tried + 1))
     if tried < times:
-        raise ConnectionError(kind) if kind == "passing" else ValueError(kind)
+        raise ConnectionError(kind) if kind == "transient" else ValueError(kind)
     return tried + 1
 
 
@@ -114,6 +124,23 @@ rest_task = StageTask(rest, name="rest")
 stumble_task = StageTask(stumble, name="stumble")
 
 
+def submit(task: StageTask[Any], name: str, **arguments: Any) -> Any:
+    """Submit a run to the flow's task runner, as `pct-flow` does."""
+    return Tasks(0, on_threads=False).submit(task, name, **arguments)
+
+
+def outcomes(futures: Iterable[Any]) -> list[Any]:
+    """Wait for all runs; return the result of each, or the exception that ended it."""
+
+    def outcome(future: Any) -> Any:
+        try:
+            return future.result()
+        except Exception as error:
+            return error
+
+    return [outcome(future) for future in futures]
+
+
 @contextlib.contextmanager
 def api() -> Iterator[str]:
     with prefect_api(tracked=prefect_api_configured()) as prefect:
@@ -125,7 +152,9 @@ def known(url: str) -> dict[str, Any]:
     """Give what the server has recorded: the states of flow runs, and the number of task runs."""
     import httpx
 
-    flows, tasks = (httpx.post(f"{url}/{kind}/filter", json={}).json() for kind in ("flow_runs", "task_runs"))
+    name, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    with httpx.Client(auth=(name, password)) as client:
+        flows, tasks = (client.post(f"{url}/{kind}/filter", json={}).json() for kind in ("flow_runs", "task_runs"))
     return {"flows": [run["state"]["type"] for run in flows], "tasks": len(tasks)}
 
 
@@ -139,29 +168,13 @@ def empty() -> dict[str, Any]:
 
             @flow
             def one() -> int:
-                return double_task.submit(run_name="double {plate} part 1 of 1", number=4).result()[0]
+                doubled: tuple[int, int] = submit(double_task, "double {plate} part 1 of 1", number=4).result()
+                return doubled[0]
 
             assert one() == 8
             urls.append(url)
             knew.append(known(url))
     return {"urls": urls, "known": knew, "same": before == dict(os.environ), "children": sorted(children())}
-
-
-def idle() -> dict[str, Any]:
-    """Count how often a server wakes while nobody asks it anything."""
-    with api():
-        (server,) = children()
-        # What it does once it serves.
-        time.sleep(2)
-        before = wakings(server)
-        time.sleep(5)
-        return {"wakings": wakings(server) - before}
-
-
-def wakings(process: int) -> int:
-    """Count how often a process has waited for something, in all of its threads."""
-    lines = [line for path in Path(f"/proc/{process}/task").glob("*/status") for line in path.read_text().splitlines()]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 def children() -> set[int]:
@@ -177,7 +190,8 @@ def restless(times: str) -> dict[str, Any]:
 
             @flow
             def one() -> int:
-                return double_task.submit(run_name="double", number=4).result()[0]
+                doubled: tuple[int, int] = submit(double_task, "double", number=4).result()
+                return doubled[0]
 
             for _ in range(int(times)):
                 (server,) = children()
@@ -189,29 +203,29 @@ def restless(times: str) -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def many(kind: RunnerKind, scheduler: str = "") -> dict[str, Any]:
-    """Run tasks of which some fail, at once and a few at a time."""
-    with api() as url, task_runner(kind, workers=2, dask_scheduler=scheduler or None) as runner:
+def many(kind: Literal["concurrent", "dask"], scheduler: str = "") -> dict[str, Any]:
+    """Run tasks of which some fail."""
+    with api() as url, task_runner(kind, workers=2, dask_scheduler=scheduler) as runner:
         from prefect import flow
 
         @flow(task_runner=runner)
         def parts() -> tuple[list[Any], list[Any]]:
-            parts = ((n, refuse_odd_task.submit(run_name=f"part {n}", number=n)) for n in range(5))
-            doubles = ((n, double_task.submit(run_name=f"double {n}", number=n)) for n in range(6))
-            return list(outcomes(parts, in_flight=9)), list(outcomes(doubles, in_flight=4))
+            odd = [submit(refuse_odd_task, f"part {n}", number=n) for n in range(5)]
+            doubles = [submit(double_task, f"double {n}", number=n) for n in range(6)]
+            return outcomes(odd), outcomes(doubles)
 
-        waited, windowed = parts()
+        refused, doubled = parts()
         knew = known(url)
     return {
-        "waited": [x if isinstance(x, int) else f"{type(x).__name__}: {x}" for _, x in waited],
-        "windowed": [number for _, (number, _) in windowed],
-        "pids": sorted({pid for _, (_, pid) in windowed}),
+        "refused": [x if isinstance(x, int) else f"{type(x).__name__}: {x}" for x in refused],
+        "doubled": [number for number, _ in doubled],
+        "pids": sorted({pid for _, pid in doubled}),
         "own": os.getpid(),
         "known": knew,
     }
 
 
-def terminated(kind: RunnerKind) -> dict[str, Any]:
+def terminated(kind: Literal["concurrent", "dask"]) -> dict[str, Any]:
     """Run a flow that lasts, with SIGTERM taken as the command-line layer takes it."""
     with interruptions_raise():
         try:
@@ -220,12 +234,12 @@ def terminated(kind: RunnerKind) -> dict[str, Any]:
 
                 @flow(task_runner=runner)
                 def slow() -> None:
-                    list(outcomes([(n, rest_task.submit(run_name="rest", seconds=2)) for n in range(40)], in_flight=40))
+                    outcomes([submit(rest_task, "rest", seconds=2) for _ in range(40)])
 
                 slow()
         except BaseException as error:
             # Pydantic wraps one that arrives while a task is being submitted.
-            raise SystemExit(143 if isinstance(interruption_in(error), TerminatedError) else 1) from error
+            raise SystemExit(143 if isinstance(interruption_behind(error), TerminatedError) else 1) from error
     return {}
 
 
@@ -248,27 +262,23 @@ def single(tracked: str, number: str) -> dict[str, Any]:
 
 def named() -> dict[str, Any]:
     """Run a flow on the server of the environment, with work that must be tried again and some that must not."""
-    part_runs._FIRST_PAUSE = 0.01
+    part_runs.RETRY_DELAYS = (0.01,) * 4
 
     def again(kind: str) -> int:
-        return result_of(
-            lambda attempt: stumble_task.submit(
-                run_name=attempt_name(kind, attempt), counter=Path(kind), times=2, kind=kind
-            ),
-            2,
-        )
+        tasks = Tasks(2, on_threads=True)
+        return result_of(tasks.submit(stumble_task, kind, counter=Path(kind), times=2, kind=kind))
 
     with api() as url:
         from prefect import flow
 
         @flow
         def retried() -> tuple[int, int, str]:
-            first = double_task.submit(run_name="double", number=5).result()[0]
+            first = submit(double_task, "double", number=5).result()[0]
             try:
                 lasting = str(again("lasting"))
             except ValueError as error:
                 lasting = type(error).__name__
-            return first, again("passing"), lasting
+            return first, again("transient"), lasting
 
         result, tries, lasting = retried()
     return {"url": url, "result": result, "tries": tries, "lasting": lasting, "tried": len(Path("lasting").read_text())}
@@ -283,31 +293,26 @@ def stuck(*words: str) -> dict[str, Any]:
 
             @flow(task_runner=runner)
             def parts() -> None:
-                begun = [stuck_task.submit(run_name="stuck", output=Path(name)) for name in ("first", "second")]
-                list(outcomes(enumerate(begun), in_flight=1))
+                begun = [submit(stuck_task, "stuck", output=Path(name)) for name in ("first", "second")]
+                outcomes(begun)
 
             parts()
         return 0
 
     sys.argv = ["pct-stuck", *words]
-    raise SystemExit(commandline.run(commandline.new_parser("pct-stuck", ""), None, body))
+    raise SystemExit(run_tool(new_parser("pct-stuck", ""), None, body))
 
 
 def lost(scheduler: str = "") -> dict[str, Any]:
     """Run parts on Dask workers of which some are killed."""
-    part_runs._FIRST_PAUSE = 0.01
     deaths = {1: 0, 2: 2, 3: 9}
     collected: dict[int, int] = {}
-    runs = PartRuns(
-        begin=lambda part, attempt: die_task.submit(
-            run_name=f"part {part}, attempt {attempt}", counter=Path(f"part{part}"), times=deaths[part]
-        ),
-        collect=collected.__setitem__,
-        in_flight=1,
-        retries=2,
-        max_failures=None,
-    )
-    with api(), task_runner("dask", workers=1, dask_scheduler=scheduler or None) as runner:
+
+    def submitted(part: int) -> list[Any]:
+        return [submit(die_task, f"part {part}", counter=Path(f"part{part}"), times=deaths[part])]
+
+    runs = PartRuns(submitted, lambda part, results: collected.update({part: results[0]}), 1, None)
+    with api(), task_runner("dask", workers=1, dask_scheduler=scheduler) as runner:
         from prefect import flow
 
         @flow(task_runner=runner)
@@ -316,25 +321,26 @@ def lost(scheduler: str = "") -> dict[str, Any]:
 
         parts()
     tried = {part: len(Path(f"part{part}").read_text()) for part in deaths}
-    return {"collected": collected, "failures": runs.failures, "retried": runs.retried, "tried": tried}
+    return {"collected": collected, "failures": runs.failures, "tried": tried}
 
 
 def talkative(log_format: str, *words: str) -> dict[str, Any]:
     """Let Dask workers talk, and give what is shown here."""
     shown = io.StringIO()
-    with contextlib.redirect_stderr(shown), api(), task_runner("dask", workers=2) as runner:
-        from prefect import flow
-
+    with contextlib.redirect_stderr(shown), contextlib.ExitStack() as stack:
         set_up_reporting(
             "pct-flow",
             quiet="quiet" in words,
             verbose="verbose" in words,
             log_format="json" if log_format == "json" else "text",
         )
+        stack.enter_context(api())
+        runner = stack.enter_context(task_runner("dask", workers=2))
+        from prefect import flow
 
         @flow(task_runner=runner)
         def parts() -> None:
-            list(outcomes(((n, talk_task.submit(run_name="talk", number=n)) for n in range(3)), in_flight=1))
+            outcomes(submit(talk_task, "talk", number=n) for n in range(3))
 
         parts()
     return {"lines": shown.getvalue().splitlines()}

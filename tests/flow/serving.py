@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycytominer_transform.common.prefect_environment import HOME_PREFIX
+from pycytominer_transform.common.flow.prefect_environment import HOME_PREFIX
 from waiting import wait_until
 
 HERE = Path(__file__).parent
@@ -43,9 +43,11 @@ class Jobs:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
-        path = os.pathsep.join(filter(None, [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH")]))
-        # A home that cannot be written to: nothing may depend on ~/.prefect.
-        return kept | {"PYTHONPATH": path, "TMPDIR": str(self.folder), "HOME": "/nonexistent"} | more
+        path = os.pathsep.join(filter(None, [str(HERE), str(HERE.with_name("support")), os.environ.get("PYTHONPATH")]))
+        # A home that cannot be written to: nothing may depend on ~/.prefect. But a database that is migrated already.
+        cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+        ours = {"PYTHONPATH": path, "TMPDIR": str(self.folder), "HOME": "/nonexistent", "XDG_CACHE_HOME": cache}
+        return kept | ours | more
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

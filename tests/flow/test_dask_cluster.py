@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from plates import Plate, write_csv
-from pycytominer_transform.common.dask_cluster import CLUSTERS, read_dask_cluster
 from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.flow.dask_cluster import CLUSTERS, read_dask_cluster
 from pycytominer_transform.tools import flow
 from serving import PATIENCE, Jobs, end_group
 
@@ -97,8 +97,9 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_dask_cluster(written(tmp_path, CLUSTER, ARGUMENTS))
 
 
-def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert flow.main(["plate", "-o", "out.parquet", "--runner", "dask", "--dask-cluster", "nowhere.toml"]) == 2
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plate = str(write_csv(Plate(folders=1, cells=2, features=2), tmp_path / "plate"))
+    assert flow.main([plate, "-o", "out.parquet", "--runner", "dask", "--dask-cluster", "nowhere.toml"]) == 2
     assert (
         capsys.readouterr().err == "pct-flow: error: cannot read the cluster nowhere.toml: No such file or directory\n"
     )

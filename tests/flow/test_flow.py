@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import oracle
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from plates import Plate, write_csv
-from pycytominer_transform.common.discover_options import DiscoverOptions
-from pycytominer_transform.tools import discover, extract, flow, join
-from pycytominer_transform.tools.flow_stages import FlowOptions, FlowSummary
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.tools import discover, flow, flow_options
 from serving import PATIENCE, Jobs, Server, end_group, group_gone
 from waiting import wait_until
 
@@ -60,7 +62,7 @@ def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, p
     assert ran.stdout == ""
     assert [line for line in ran.stderr.splitlines() if not line.startswith("pct-flow: ")] == []
     assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
-    expected = {f"{stage} plate1 part {part} of 4" for stage in ("extract", "join") for part in range(1, 5)}
+    expected = {f"{stage} part {part} of 4" for stage in ("extract", "join") for part in range(1, 5)}
     expected |= {"discover plate1", "write out.parquet"}
 
     def finished() -> set[str]:
@@ -129,12 +131,13 @@ def test_failing_parts_are_named_and_the_others_kept(
     words = [str(copy), "-o", str(tmp_path / "out.parquet"), "--work-dir", str(tmp_path / "work"), *ONE_FOLDER_A_PART]
     assert flow.main(words) == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("pct-flow: error: 2 of 4 parts failed; the others are kept, go on with --work-dir ")
+    assert told.startswith("pct-flow: error: 2 of 4 parts failed: part 2: ")
+    assert told.endswith(f"; to go on: {shlex.join(['pct-flow', *words])}")
     for part, file in zip((2, 4), spoilt, strict=True):
         assert f"part {part}: {file}, row 2, column" in told
         assert "'oops' is not a number" in told
     assert not (tmp_path / "out.parquet").exists()
-    # The two files are mended, so their parts are made again and the other two are taken up.
+    # The two files are mended, so their parts are made again and the other two are resumed.
     for file in spoilt:
         shutil.copyfile(good / file, copy / file)
     assert flow.main(words) == 0
@@ -144,29 +147,29 @@ def test_failing_parts_are_named_and_the_others_kept(
 
 
 @pytest.mark.prefect
-def test_kept_work_is_taken_up_only_for_the_same_options(plate: Path, tmp_path: Path) -> None:
-    options = replace(
-        FlowOptions(),
-        discover=DiscoverOptions(part_size=1),
-        work_dir=str(tmp_path / "work"),
-        keep_work=True,
-        runner="sequential",
-    )
+def test_kept_work_is_resumed_only_for_the_same_options(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def again(*words: str) -> int:
+        """Convert once more; return how many parts were finished already."""
+        options = [*ONE_FOLDER_A_PART, "--work-dir", str(tmp_path / "work"), "--keep-work", "--runner", "sequential"]
+        more = ["--overwrite", "--log-format", "json", *words]
+        assert flow.main([str(plate), "-o", str(tmp_path / "out.parquet"), *options, *more]) == 0
+        entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        return next(int(entry["resumed"]) for entry in entries if "resumed" in entry)
 
-    def again(options: FlowOptions) -> FlowSummary:
-        return flow.convert(source=str(plate), output=str(tmp_path / "out.parquet"), overwrite=True, options=options)
-
-    assert again(options).tally.taken_up == 0
+    assert again() == 0
     first = pq.read_table(tmp_path / "out.parquet")
-    assert again(options).tally.taken_up == 4
+    assert again() == 4
     assert pq.read_table(tmp_path / "out.parquet").equals(first)
-    kept = again(replace(options, join=join.JoinOptions(unmatched="keep")))
-    assert kept.tally.taken_up == 0
-    assert kept.written.rows == len(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")))
-    assert again(replace(options, extract=extract.ExtractOptions(float32=True))).tally.taken_up == 0
-    by_cell = replace(options, discover=DiscoverOptions(part_size=1, anchor="cells"))
-    means, counts = (replace(by_cell, join=join.JoinOptions(aggregate_children=how)) for how in ("mean", "count"))
-    assert [again(choice).tally.taken_up for choice in (by_cell, means, counts, counts)] == [0, 0, 0, 4]
+    assert again("--unmatched", "keep") == 0
+    rows = len(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")))
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == rows
+    assert again("--float32") == 0
+    by_cell = ["--anchor", "cells"]
+    assert again(*by_cell) == 0
+    assert again(*by_cell, "--aggregate-children", "mean") == 0
+    assert [again(*by_cell, "--aggregate-children", "count") for _ in range(2)] == [0, 4]
 
 
 @pytest.mark.prefect
@@ -186,10 +189,13 @@ def test_finished_parts_outlive_a_failed_run(copy: Path, tmp_path: Path, capsys:
     file = spoil(copy, 0)
     words = [str(copy), "-o", str(tmp_path / "out.parquet"), *ONE_FOLDER_A_PART]
     assert flow.main(words) == 1
-    assert f"go on with --work-dir {tmp_path}: part 1: {file}" in capsys.readouterr().err.splitlines()[-1]
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"1 of 4 parts failed: part 1: {file}" in told
     assert entries(tmp_path) == {"good", "plate1", "out.parquet.pct-work"}
     shutil.copyfile(good / file, copy / file)
-    assert flow.main([*words, "--work-dir", str(tmp_path)]) == 0
+    tool, *command = shlex.split(told.partition("; to go on: ")[2])
+    assert (tool, command) == ("pct-flow", [*words, "--work-dir", str(tmp_path / "out.parquet.pct-work")])
+    assert flow.main(command) == 0
     assert "3 parts of 4 were finished already" in capsys.readouterr().err
     assert oracle.compare(oracle.profiles(good), tmp_path / "out.parquet") == []
     assert entries(tmp_path) == {"good", "plate1", "out.parquet"}
@@ -276,3 +282,72 @@ def test_signals_clean_up(jobs: Jobs, plate: Path, tmp_path: Path, number: signa
     finally:
         end_group(process)
     assert entries(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere", "-o", "out.parquet"], 1, "nowhere: no such file or folder"),
+        ([".", "-o", "out.parquet", "--preset", "unheard-of"], 2, "no preset is named 'unheard-of'"),
+        ([".", "-o", "there"], 1, "there exists already; give --overwrite to replace it"),
+        ([".", "-o", "missing/out.parquet"], 1, "does not exist"),
+        ([".", "-o", "out.parquet", "--sql", "nowhere.sql"], 2, "nowhere.sql"),
+        ([".", "-o", "out.parquet", "--dask-scheduler", "tcp://x:1"], 2, "--dask-scheduler goes with --runner dask"),
+    ],
+)
+def test_what_is_wrong_is_said_before_prefect_is_imported(
+    words: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "prefect.py").write_text("raise SystemExit('Prefect was imported')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "libraries")}
+    tool = str(Path(sys.executable).parent / "pct-flow")
+    ran = subprocess.run([tool, *words], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (code, 1), ran.stderr
+    assert said in ran.stderr
+
+
+def test_options_are_plain_values_that_come_back_the_same() -> None:
+    words = ["in", "-o", "out", "--part-size", "2MB", "--cast", "a=string", "--cast", "b=int64", "--shard", "2/3"]
+    words += ["--compartments", "cells,nuclei", "--float32", "--max-failures", "0", "--storage-option", "token=secret"]
+    args = flow_options.build_parser().parse_args(words)
+    plain = flow_options.chosen_options(args)
+    assert "secret" not in repr(plain)
+    assert flow_options.flow_options(flow_options.parsed("in", "out", plain)) == flow_options.flow_options(args)
+    del plain["storage_option"]
+    assert sorted(flow_options.option_words(json.loads(json.dumps(plain)))) == [
+        "--cast=a=string", "--cast=b=int64", "--compartments=cells,nuclei", "--float32", "--max-failures=0",
+        "--part-size=2000000", "--shard=2/3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"part_sise": 1}, {"part_size": "none"}, {"compression": "zip"}])
+def test_wrong_options_are_refused(options: dict[str, object], plate: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        flow.prepare(str(plate), str(tmp_path / "out.parquet"), options)
+
+
+@pytest.mark.prefect
+def test_a_folder_goes_on_with_the_same_command(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = Path(shutil.copytree(copy, tmp_path / "good"))
+    file = spoil(copy, 0)
+    words = [str(copy), "-o", str(tmp_path / "out"), *ONE_FOLDER_A_PART]
+    assert flow.main(words) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert shlex.split(told.partition("; to go on: ")[2]) == ["pct-flow", *words]
+    parts = tmp_path / "out.pct-work" / "parts"
+    before = {path.name: path.stat().st_ino for path in parts.iterdir()}
+    assert before.keys() == {f"part-00000{part}.parquet" for part in (2, 3, 4)}
+    shutil.copyfile(good / file, copy / file)
+    assert flow.main(words) == 0
+    assert "3 parts of 4 were finished already" in capsys.readouterr().err
+    assert entries(tmp_path) == {"good", "plate1", "out"}
+    after = {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+    assert before.items() < after.items()
+    whole = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "out").iterdir()))
+    pq.write_table(whole, tmp_path / "whole.parquet")
+    assert oracle.compare(oracle.profiles(good), tmp_path / "whole.parquet") == []
+    # It is complete now, and refused as any other output that exists.
+    assert flow.main(words) == 1
+    assert "exists already; give --overwrite" in capsys.readouterr().err

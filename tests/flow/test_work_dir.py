@@ -6,19 +6,22 @@ import errno
 import fcntl
 import os
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import oracle
 import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.errors import FailedPartsError, WorkDirInUseError
-from pycytominer_transform.common.folder_lock import LOCK_FILE, locked_folder
-from pycytominer_transform.common.temporary_names import beside
-from pycytominer_transform.common.work_dir import WorkDir, open_work_dir
+from pycytominer_transform.common.flow.work_dir import WorkDir, lasting_work_dir, open_work_dir
+from pycytominer_transform.common.storage.folder_lock import LOCK_FILE, locked_folder
+from pycytominer_transform.common.storage.location import LocalLocation
+from pycytominer_transform.common.storage.temporary_names import beside
 from pycytominer_transform.tools import flow
 
 PLATE = Plate(folders=4, cells=12, features=6, missing=0.1)
 ONE_FOLDER_A_PART = ["--part-size", "1"]
+AGAIN = "made again: {} finished {} of other files, of other options or incomplete"
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,8 @@ def test_a_work_dir_in_use_is_refused(plate: Path, tmp_path: Path, capsys: pytes
 
 
 def test_outputs_of_other_names_share_a_work_dir(tmp_path: Path) -> None:
-    with open_work_dir(str(tmp_path), output=Path("a.parquet"), keep=False) as one:
-        with open_work_dir(str(tmp_path), output=Path("b.parquet"), keep=False) as other:
+    with work_dir(tmp_path, output=Path("a.parquet")) as one:
+        with work_dir(tmp_path, output=Path("b.parquet")) as other:
             assert one.path != other.path
     assert entries(tmp_path) == set()
 
@@ -65,7 +68,7 @@ def test_the_lock_goes_with_its_folder(tmp_path: Path, monkeypatch: pytest.Monke
         assert entries(work) == {LOCK_FILE}
         with pytest.raises(WorkDirInUseError), locked_folder(work):
             pass
-    assert len(asked) == 3
+    assert asked
     assert entries(tmp_path) == {"gone", "out.parquet.pct-work"}
 
 
@@ -75,43 +78,56 @@ def test_without_locks_it_goes_on(number: int, tmp_path: Path, monkeypatch: pyte
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=False) as work:
-        work.prepare()
+    with work_dir(tmp_path) as work:
+        work.prepare([1])
     assert entries(tmp_path) == set()
 
 
 def test_what_a_killed_run_had_begun_is_removed(tmp_path: Path) -> None:
-    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=True) as work:
-        work.prepare()
-    half = [beside(work.path / "profiles" / "part-000001"), beside(work.path / "manifest.arrow"), beside(work.path)]
+    with work_dir(tmp_path, keep=True) as work:
+        work.prepare([1])
+        work.profiles(1).mkdir()
+    half = [beside(work.profiles(1)), beside(work.manifest), beside(work.path), work.exchange(1, "bundle")]
     for path in half:
         path.mkdir()
         (path / "half").touch()
-    with open_work_dir(str(tmp_path), output=Path("out.parquet"), keep=True) as work:
+    with work_dir(tmp_path, keep=True) as work:
+        assert work.has_parts()
         assert not any(path.exists() for path in half)
 
 
-def fail(tmp_path: Path, *parts: str) -> None:
-    def body(work: WorkDir) -> None:
-        work.prepare()
-        for part in parts:
-            (work.path / "profiles" / part).mkdir()
-            (work.path / "profiles" / part / "made").write_text(" ".join(parts))
-        raise FailedPartsError("some parts failed")
-
-    with pytest.raises(FailedPartsError), open_work_dir("", output=tmp_path / "out.parquet", keep=False) as work:
-        body(work)
+def work_dir(
+    path: Path, *, output: Path = Path("out.parquet"), is_folder: bool = False, keep: bool = False
+) -> AbstractContextManager[WorkDir]:
+    return open_work_dir(str(path), LocalLocation(output), is_folder=is_folder, keep=keep)
 
 
-def test_parts_of_several_failed_runs_are_kept(tmp_path: Path) -> None:
-    fail(tmp_path, "part-000001", "part-000002")
-    fail(tmp_path, "part-000002", "part-000003")
-    fail(tmp_path)
-    assert entries(tmp_path) == {"out.parquet.pct-work"}
-    profiles = tmp_path / "out.parquet.pct-work" / "profiles"
-    made = {path.name: (path / "made").read_text() for path in profiles.iterdir()}
-    last = "part-000002 part-000003"
-    assert made == {"part-000001": "part-000001 part-000002", "part-000002": last, "part-000003": last}
+def test_parts_of_a_run_that_failed_are_kept(tmp_path: Path) -> None:
+    def fail(*parts: int) -> str:
+        with open_work_dir("", LocalLocation(tmp_path, "out.parquet"), is_folder=False, keep=False) as work:
+            work.prepare([1, 2, 3])
+            for part in parts:
+                work.profiles(part).mkdir()
+            raise FailedPartsError("some parts failed")
+
+    with pytest.raises(FailedPartsError) as nothing:
+        fail()
+    assert (nothing.value.work_dir, entries(tmp_path)) == ("", set())
+    with pytest.raises(FailedPartsError) as failed:
+        fail(1, 2)
+    work = tmp_path / "out.parquet.pct-work"
+    assert failed.value.work_dir == str(work)
+    # The same command finds them too.
+    with pytest.raises(FailedPartsError):
+        fail(3)
+    assert entries(tmp_path) == {work.name}
+    assert entries(work / "parts") == {"part-000001", "part-000002", "part-000003"}
+
+
+@pytest.mark.parametrize("named", ["work", "work/out.parquet.pct-work"])
+def test_the_folder_and_the_one_within_are_the_same_work_dir(named: str, tmp_path: Path) -> None:
+    within = tmp_path / "work" / "out.parquet.pct-work"
+    assert lasting_work_dir(str(tmp_path / named), LocalLocation("out.parquet"), is_folder=False) == within
 
 
 def convert(plate: Path, folder: Path, *words: str) -> int:
@@ -140,17 +156,17 @@ def test_only_what_a_change_affects_is_made_again(
     file.write_text("\n".join([*lines[:1], lines[1].rsplit(",", 1)[0] + ",0.5", *lines[2:]]) + "\n")
     told = again()
     assert "3 parts of 4 were finished already" in told
-    assert "1 part was made from other files or by other options before; it is made again" in told
+    assert AGAIN.format(1, "part that was") in told
     # Another cut: no part holds what it held.
     told = again("--part-size", "1GB")
     assert "finished already" not in told
-    assert "1 part was made from other files or by other options before; it is made again" in told
-    assert entries(tmp_path / "work" / "out.parquet.pct-work" / "profiles") == {"part-000001"}
+    assert AGAIN.format(1, "part that was") in told
+    assert entries(tmp_path / "work" / "out.parquet.pct-work" / "parts") == {"part-000001"}
     told = again(*ONE_FOLDER_A_PART)
     assert "finished already" not in told
     assert convert(copy, tmp_path, *ONE_FOLDER_A_PART, "--cast", "Cells_.*=float32") == 0
     told = capsys.readouterr().err
-    assert "4 parts were made from other files or by other options before; they are made again" in told
+    assert AGAIN.format(4, "parts that were") in told
 
 
 @pytest.mark.prefect
@@ -159,7 +175,7 @@ def test_a_part_that_is_not_whole_is_made_again(
     how: str, plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert convert(plate, tmp_path) == 0
-    file = tmp_path / "work" / "out.parquet.pct-work" / "profiles" / "part-000003" / "part-000003.arrow"
+    file = tmp_path / "work" / "out.parquet.pct-work" / "parts" / "part-000003" / "part-000003.arrow"
     before = file.read_bytes()
     if how == "gone":
         file.unlink()
@@ -170,3 +186,33 @@ def test_a_part_that_is_not_whole_is_made_again(
     assert "3 parts of 4 were finished already" in capsys.readouterr().err
     assert file.read_bytes() == before
     assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+
+
+@pytest.mark.prefect
+def test_a_part_without_its_bad_dataset_is_made_again(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(plate, tmp_path / "plate1"))
+    file = sorted(copy.rglob("Cells.csv"))[1]
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 2)[0], *lines[3:]]) + "\n")
+    dataset = str(file.parent.relative_to(copy))
+    expected = [row for row in oracle.profiles(plate) if row["Metadata_Dataset"] != dataset]
+    at_once = f"pct-flow: warning: part 2 goes on without dataset {dataset}: {dataset}/Cells.csv, row 3: "
+    at_end = f"pct-flow: warning: reading went on without 1 bad dataset: {dataset}"
+    words = [*ONE_FOLDER_A_PART, "--on-bad-dataset", "skip"]
+    for resumed in (0, 3):
+        assert convert(copy, tmp_path, *words) == 0
+        told = capsys.readouterr().err.splitlines()
+        assert oracle.compare(expected, tmp_path / "out.parquet") == []
+        assert [line.startswith(at_once) for line in told].count(True) == 1
+        assert told.count(at_end) == 1
+        assert (f"pct-flow: {resumed} parts of 4 were finished already" in told) == bool(resumed)
+        assert not any("made again" in line for line in told)
+    # What was finished is said as it was, of a run that was killed at its end.
+    words += ["--work-dir", str(tmp_path / "work"), "--runner", "sequential"]
+    assert flow.main([str(copy), "-o", str(tmp_path / "out.parquet"), *words]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert "pct-flow: 4 parts of 4 were finished already" in told
+    assert told.count(at_end) == 1
+    assert oracle.compare(expected, tmp_path / "out.parquet") == []

@@ -12,7 +12,7 @@ from judging import Judge
 from mutation import hostile_name, spoil
 from plates import Plate, write_csv
 from plates_sqlite import SqliteStyle, write_sqlite
-from pycytominer_transform.common.preset import preset_names, preset_text
+from pycytominer_transform.common.model.preset import preset_names, preset_text
 from running import Staged, stage
 
 __all__ = ["check", "make"]

@@ -36,7 +36,7 @@ _MOST_ALIKE = 3
 
 def target_module(target: str) -> ModuleType:
     """Give a target's module: `make` writes an input into a folder, `check` lists what is wrong with its conversion."""
-    for folder in (HERE, HERE.parent, HERE.parent / "contract"):
+    for folder in (HERE, *(HERE.with_name(name) for name in ("contract", "inputs", "oracle", "support"))):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     return importlib.import_module(f"fuzz_{target}")

@@ -158,12 +158,12 @@ def test_a_log_in_json_has_the_name_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_table_on_a_terminal_shows_no_commands(tmp_path: Path) -> None:
-    from pycytominer_transform.common.manifest_files import read_manifest
-    from pycytominer_transform.tools.discover import readable
+    from pycytominer_transform.common.discover.summary import manifest_table
+    from pycytominer_transform.common.ipc.manifest_files import read_manifest
 
     write_sheets(tmp_path / "source", {"x\x1b[31m\n": sheets()[0]})
     run("discover", tmp_path / "source", "-o", tmp_path / "m").done()
-    lines = readable(read_manifest(str(tmp_path / "m")))
+    lines = manifest_table(read_manifest(str(tmp_path / "m")))
     assert "\x1b" not in lines
     assert "x\\x1b[31m\\n" in lines.splitlines()[-1]
 

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plates_sheets import SMALL, Tables, set_column, small_tables, write_sheets
 from pycytominer_transform.common.errors import DataError, PctError
-from pycytominer_transform.common.naming import profile_order
-from pycytominer_transform.common.platemap import PlatemapLookup
-from pycytominer_transform.common.platemap_file import PlatemapKey, read_platemap
+from pycytominer_transform.common.join.platemap import PlatemapLookup
+from pycytominer_transform.common.join.platemap_file import PlatemapKey, read_platemap
+from pycytominer_transform.common.model.naming import profile_order
 from pycytominer_transform.tools import flow, join
 
 SPLIT = ("--part-size", "1", "--path-metadata", "none")
@@ -317,3 +317,113 @@ def test_numbers_of_cells_are_found_by_their_text(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("site,focus\n3,good\n3,bad\n")
     with pytest.raises(DataError, match="both for 3"):
         read_platemap(str(tmp_path / "p.csv"), ["site"])
+
+
+BATCH = {
+    "barcode_platemap.csv": "assay_plate_barcode,PLATE_MAP_NAME\nP1,map_A\nP2,map B\nP4,map_C\nP5,map_A\n",
+    "platemap/map_A.txt": "plate_map_name\twell_position\tbroad_sample\n"
+    "a\ta01\tBRD-a0\na\tA02\tBRD-a1\na\tB1\tBRD-a2\n",
+    "platemap/map B.csv": "Well_Position,broad_sample,dose\na1,BRD-b0,5\nA02,,6\n",
+    "platemap/other.txt": "never read\0",
+}
+
+
+LIST = "barcode_platemap.csv"
+
+
+def write_batch(folder: Path, **changes: str) -> Path:
+    (folder / "platemap").mkdir(parents=True)
+    for name, text in (BATCH | changes).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def plates_source(folder: Path) -> Path:
+    trees = wells_plate(("A01", "B1", "A01", "a2", "B01", "A01", "A01"))
+    for plate, tables in zip(("P1", "P1", "P2", "P2", "P2", "P3", "P4"), trees.values(), strict=True):
+        set_column(tables["Image"], "Metadata_Plate", [plate])
+    return write_sheets(folder, trees)
+
+
+@pytest.mark.parametrize("how", ["files", "pipe", "concurrent", "dask"])
+def test_a_batch_s_folder_leads_from_each_plate_to_its_own_map(
+    how: str, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, batch = plates_source(tmp_path / "source"), write_batch(tmp_path / "batch")
+    made = convert(source, how, Options(discover=SPLIT, join=("--platemap", f"{batch}/")))
+    table, plain = parquet_table(made), parquet_table(convert(source, options=Options(discover=SPLIT)))
+    assert table.select(plain.column_names).replace_schema_metadata(None).equals(plain.replace_schema_metadata(None))
+    assert set(table.column_names) - set(plain.column_names) == {
+        "Metadata_broad_sample", "Metadata_dose", "Metadata_plate_map_name"
+    }  # fmt: skip
+    by_well = {
+        ("P1", "A01"): ("a", "BRD-a0", None), ("P1", "B1"): ("a", "BRD-a2", None), ("P2", "A01"): (None, "BRD-b0", 5),
+        ("P2", "a2"): (None, None, 6),
+    }  # fmt: skip
+    names = ("Plate", "Well", "plate_map_name", "broad_sample", "dose")
+    for plate, well, *added in zip(*(table[f"Metadata_{name}"].to_pylist() for name in names), strict=True):
+        assert tuple(added) == by_well.get((plate, well), (None, None, None))
+    cells = Counter(zip(plain["Metadata_Plate"].to_pylist(), plain["Metadata_Well"].to_pylist(), strict=True))
+    counts, options = counts_of(made)
+    assert counts == {
+        "cells": {
+            "P1/A01": cells["P1", "A01"], "P1/B01": cells["P1", "B1"], "P2/A01": cells["P2", "A01"],
+            "P2/A02": cells["P2", "a2"],
+        },
+        "without_entry": {"P2/B01": cells["P2", "B01"]}, "without_well": 0,
+        "without_map": {"P3": cells["P3", "A01"], "P4": cells["P4", "A01"]},
+    }  # fmt: skip
+    assert options["platemap_on"] == ["Assay_Plate_Barcode=plate", "well_position=well"]
+
+
+@pytest.mark.parametrize("tool", ["join", "flow"])
+def test_plates_without_a_map_are_said(tool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    batch = write_batch(tmp_path / "batch")
+    run("discover", plates_source(tmp_path / "source"), "-o", tmp_path / "m", *SPLIT)
+    run("extract", tmp_path / "m", "-o", tmp_path / "b")
+    capsys.readouterr()
+    if tool == "join":
+        assert join.main([str(tmp_path / "b"), "-o", str(tmp_path / "p"), "--platemap", str(batch)]) == 0
+    else:
+        words = [str(tmp_path / "source"), "-o", str(tmp_path / "o.parquet"), *SPLIT, "--platemap", str(batch)]
+        assert flow.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"pct-{tool}: warning: no file in {batch}/platemap for map_C, the map of P4\n" in said
+    assert f"pct-{tool}: platemap: 4 wells with cells, entries without a well: 1 (P1/A02)\n" in said
+    assert f"pct-{tool}: warning: platemap: 2 plates, " in said
+    assert " without a map: P3, P4\n" in said
+    assert " without an entry: P2/B01\n" in said
+    assert said.count("platemap: ") == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({LIST: "plate,Plate_Map_Name\nP1,map_A\n"}, (), "no column Assay_Plate_Barcode; it has plate"),
+        ({LIST: BATCH[LIST] + "P1,map_C\n"}, (), "row 6: P1 has the map map_C, and map_A"),
+        ({LIST: BATCH[LIST] + ",map_C\n"}, (), "row 6: has no assay_plate_barcode"),
+        ({LIST: "Assay_Plate_Barcode,Plate_Map_Name\nP1,../batch/x\n"}, (), "has no platemap/NAME.txt"),
+        ({"platemap/map_A.csv": "well_position,a\nA1,x\n"}, (), "has map_A.txt, map_A.csv; leave only one"),
+        ({"platemap/map_A.txt": "well_position\ta\na1\tx\nA01\ty\n"}, (), "rows 2 of map_A and 3 of map_A are both"),
+        ({"platemap/map_A.txt": "well\ta\na1\tx\n"}, (), "row 2 of map_A: has no Well_Position"),
+        ({}, ("--platemap-on", "well_position=Hole"), "the profiles have no column 'Hole'"),
+    ],
+)  # fmt: skip
+def test_batches_that_do_not_fit_are_refused_in_one_line(
+    changes: dict[str, str], words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundled(tmp_path, wells_plate(("A01",)))
+    batch = write_batch(tmp_path / "batch", **changes)
+    capsys.readouterr()
+    assert join.main([str(bundle), "-o", str(tmp_path / "p"), "--platemap", str(batch), *words, "--quiet"]) in (1, 2)
+    err = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
+    assert len(err) == 1
+    assert said in err[0]
+
+
+def test_a_folder_that_is_no_batch_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert join.main(["nowhere", "-o", str(tmp_path / "p"), "--platemap", str(tmp_path)]) == 2
+    assert (
+        f"cannot read the batch's list of platemaps {tmp_path}/barcode_platemap.csv: No such file"
+        in capsys.readouterr().err
+    )

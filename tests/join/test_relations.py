@@ -57,7 +57,9 @@ def test_a_second_segmentation_in_sqlite(kind: Any, tmp_path: Path, convert: Con
     numbers = ("1", "2") if kind == "cytominer_database" else ()
     files = []
     for name, tree in (("first", trees), ("second", renamed(trees, CELLPOSE))):
-        files.append(write_sqlite_sheets(tmp_path / f"{name}.sqlite", next(iter(tree.values())), style, numbers))
+        file = tmp_path / name / "plate.sqlite"
+        file.parent.mkdir()
+        files.append(write_sqlite_sheets(file, next(iter(tree.values())), style, numbers))
     expected = parquet_table(convert(files[0])).to_pylist()
     given = parquet_table(convert(files[1], options=Options(discover=(*SEGMENTED, "--part-size", "1")))).to_pylist()
     assert len(given) > 10
@@ -252,5 +254,5 @@ def test_the_sql_that_is_run_is_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert 'pct-join: FROM "cells"\n' in said
     assert 'pct-join: LEFT JOIN "nuclei" ON ' in said
-    assert '"nuclei"."Metadata_ObjectNumber" = "cells"."Metadata_Cells_Parent_Nuclei"\n' in said
-    assert '"ph3"."Metadata_PH3_Parent_Nuclei" = "nuclei"."Metadata_ObjectNumber"\n' in said
+    assert '"nuclei"."Metadata_ObjectNumber" = "cells"."Metadata_Cells_Parent_Nuclei" AND' in said
+    assert '"ph3"."Metadata_PH3_Parent_Nuclei" = "nuclei"."Metadata_ObjectNumber" AND' in said

@@ -1,4 +1,4 @@
-"""Outputs that are replaced, and what a process that is killed meanwhile leaves for the next."""
+"""Replacing outputs, also after a process was killed while it replaced one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from pycytominer_transform.common import destination, scratch, temporary_names
-from pycytominer_transform.common.errors import TerminatedError
-from pycytominer_transform.common.temporary_names import remove_leftovers
+from pycytominer_transform.common.errors import StorageError, TerminatedError
+from pycytominer_transform.common.runtime import signals
+from pycytominer_transform.common.storage import destination, temporary_names
+from pycytominer_transform.common.storage.temporary_names import remove_leftovers
 from pycytominer_transform.tools import write
 
 KILLED_AT = """
 import os, sys
 from pathlib import Path
-from pycytominer_transform.common import destination
+from pycytominer_transform.common.runtime import signals
+from pycytominer_transform.common.storage import destination
 path, at, exchange = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "exchange"
 if not exchange:
     destination._exchanged = lambda one, other: False
@@ -166,12 +168,12 @@ def test_a_name_that_a_cleaner_got_hold_of_is_not_used(tmp_path: Path, monkeypat
 
 
 def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporary_names._Held, "ended", False)
+    monkeypatch.setattr(signals._Process, "is_exiting", False)
 
     def written_meanwhile() -> None:
         with destination.complete_file(tmp_path / "out.parquet", overwrite=False) as file:
             file.write(b"complete")
-            temporary_names.end_all()
+            signals.run_cleanups()
             assert entries(tmp_path) == set()
             file.write(b"by a thread that knows nothing of it")
 
@@ -180,9 +182,9 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
             pass
 
     def worked_meanwhile() -> None:
-        with scratch.scratch_folder("pct-test-") as folder:
+        with temporary_names.scratch_folder("pct-test-") as folder:
             (folder / "spilt").touch()
-            temporary_names.end_all()
+            signals.run_cleanups()
             assert not folder.exists()
             raise TerminatedError
 
@@ -195,8 +197,7 @@ def test_a_process_that_ends_gives_no_more_names(tmp_path: Path, monkeypatch: py
 def test_folders_that_killed_processes_left_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     host = temporary_names.host_name()
-    left = [f"pct-test-{host}-0123abcd", f".pct-test-{host}-0123abcd.{host}-4567cdef.pct-tmp"]
-    left.append(f"pct-other-{host}-0123abcd")
+    left = [f"pct-test-{host}-0123abcd", f"pct-other-{host}-0123abcd"]
     others = [f"pct-test-{host}2-0123abcd", f"else-{host}-0123abcd", "pct-test-abcdefgh"]
     for name in (*left, *others):
         (tmp_path / name).mkdir()
@@ -205,8 +206,15 @@ def test_folders_that_killed_processes_left_are_removed(tmp_path: Path, monkeypa
     used.mkdir()
     lock = os.open(used, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with scratch.scratch_folder("pct-test-") as folder:
+    with temporary_names.scratch_folder("pct-test-") as folder:
         assert entries(tmp_path) == {*others, used.name, folder.name}
         assert folder.stat().st_mode & 0o777 == 0o700
     assert entries(tmp_path) == {*others, used.name}
     os.close(lock)
+
+
+def test_a_tmpdir_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match=r"cannot make a temporary folder in .*/gone \(TMPDIR\): No such file"):
+        with temporary_names.scratch_folder("pct-test-"):
+            pass

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Tests the ranges of dependencies in pyproject.toml: a conversion by pipe and by flow with the lowest versions, with the
+# newest, and in one environment with the packages that read the output. With `--tests` the exactness tests run at both ends too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tests=${1:-}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"${PYTHON:-python3}" -m venv "$scratch/uv"
+"$scratch/uv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+install() {
+    place=$scratch/$1
+    shift
+    "$scratch/uv/bin/uv" venv --quiet --python "${PYTHON:-python3}" "$place"
+    "$scratch/uv/bin/uv" pip install --quiet --python "$place/bin/python" "$@"
+    "$scratch/uv/bin/uv" pip check --python "$place/bin/python"
+}
+test_end() {
+    install "$@" '.[test]'
+    .ci/convert.sh "$scratch/$1/bin"
+    [ "$tests" != --tests ] || "$scratch/$1/bin/python" -m pytest -q -n logical --dist loadfile tests/exactness tests/join
+}
+test_end lowest --resolution lowest-direct
+test_end newest --resolution highest
+
+install shared . pycytominer cytodataframe anndata scanpy
+.ci/convert.sh "$scratch/shared/bin"
+
+# The calls of docs/pycytominer.md, on the demo plate and on real files where they are.
+calls=(cellprofiler_csv "$scratch/demo.parquet")
+"$scratch/shared/bin/pct-flow" -q tests/demo/plate -o "$scratch/demo.parquet"
+for preset in in_carta cell_health deepprofiler; do
+    if [ -d "../shared/data/$preset" ]; then
+        "$scratch/shared/bin/pct-flow" -q "../shared/data/$preset" -o "$scratch/$preset.parquet"
+        calls+=("$preset" "$scratch/$preset.parquet")
+    else
+        echo "no real files of $preset; pycytominer's calls for it were not run" >&2
+    fi
+done
+"$scratch/shared/bin/python" tests/downstream/pycytominer_calls.py "${calls[@]}"

@@ -1,0 +1,1 @@
+"""Reads the tables of parts; the formats' readers read the files."""

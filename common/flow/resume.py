@@ -1,0 +1,122 @@
+"""Parts and outputs that an earlier run has finished, recognized by their files, tools and options."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from pycytominer_transform.common.errors import PctError
+from pycytominer_transform.common.ipc.manifest_files import read_manifest_beside
+from pycytominer_transform.common.ipc.stream_reader import is_complete_file
+from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
+from pycytominer_transform.common.model.provenance import added_counts, steps_from_json
+from pycytominer_transform.common.storage.location import LocalLocation, Location
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an earlier run wrote.
+
+    Attributes
+    ----------
+    counts : dict
+        What its joins counted.
+    left_out : dict
+        By bad dataset, of how many parts it was left out.
+    rows, columns, bytes : int
+        Of the Parquet files; 0 for profiles.
+    """
+
+    counts: dict[str, Any]
+    left_out: dict[str, int]
+    rows: int = 0
+    columns: int = 0
+    bytes: int = 0
+
+
+def fingerprint(manifest: Manifest, steps: Sequence[Step]) -> str:
+    """Return the digest of what a part is made of: its files with their fingerprints, the tools, the options."""
+    made_of = (replace(manifest, provenance=()), _tools(steps))
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()
+
+
+def finished_profiles(folder: Path, manifest: Manifest, steps: Sequence[Step]) -> Finished | None:
+    """Return a part that an earlier run finished of the same files with the same options, else None.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the part's profiles are.
+    manifest : Manifest
+        What the manifest beside them must say: the same files with the same fingerprints, the same columns.
+    steps : sequence of Step
+        The tools, versions and options that must have made them.
+    """
+    with suppress(PctError):
+        before = read_manifest_beside(LocalLocation(folder))
+        is_same = _tools(before.provenance) == _tools(steps)
+        is_same = is_same and replace(before, provenance=()) == replace(manifest, provenance=())
+        if is_same and all(is_complete_file(folder / f"{part_name(part)}.arrow") for part in manifest.parts):
+            return Finished(before.provenance[-1].counts, _left_out(before.provenance))
+    return None
+
+
+def finished_part(file: Location, digest: str) -> Finished | None:
+    """Return the counts and figures of a part's Parquet file with this fingerprint, else None."""
+    from pycytominer_transform.common.write.parquet import FINGERPRINT_KEY
+
+    return _finished_parquet(file, lambda metadata: metadata.get(FINGERPRINT_KEY.encode()) == digest.encode())
+
+
+def finished_file(file: Location, parts: Sequence[Finished], steps: Sequence[Step]) -> Finished | None:
+    """Return the counts and figures of the Parquet file that holds all of these parts, else None.
+
+    Parameters
+    ----------
+    file : Location
+        The output.
+    parts : sequence of Finished
+        The finished profiles that it must have been made of.
+    steps : sequence of Step
+        The tools, versions and options that must have made it.
+    """
+    finished = _finished_parquet(file, lambda metadata: _tools(_provenance(metadata)) == _tools(steps))
+    counts = reduce(added_counts, (part.counts for part in parts))
+    return finished if finished and finished.counts == counts else None
+
+
+def _finished_parquet(file: Location, matches: Callable[[dict[bytes, bytes]], bool]) -> Finished | None:
+    """Return the counts and figures of a Parquet file whose metadata match, else None."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(pa.ArrowException, OSError, PctError), file.open("rb") as opened:
+        footer = pq.read_metadata(opened)
+        metadata = footer.metadata or {}
+        if matches(metadata):
+            # The last step is the writing, the one before it the join.
+            steps = _provenance(metadata)
+            return Finished(
+                steps[-2].counts, _left_out(steps), footer.num_rows, footer.num_columns, file.stat().st_size
+            )
+    return None
+
+
+def _provenance(metadata: dict[bytes, bytes]) -> tuple[Step, ...]:
+    from pycytominer_transform.common.write.parquet import PROVENANCE_KEY
+
+    return steps_from_json(metadata.get(PROVENANCE_KEY.encode(), b"").decode())
+
+
+def _left_out(steps: Sequence[Step]) -> dict[str, int]:
+    return reduce(added_counts, (step.counts.get("datasets_left_out", {}) for step in steps), {})
+
+
+def _tools(steps: Sequence[Step]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(step.tool, step.version, step.options) for step in steps]

@@ -1,0 +1,1 @@
+"""`.npz` files, as DeepProfiler writes them."""

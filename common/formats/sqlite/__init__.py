@@ -1,0 +1,1 @@
+"""SQLite files, as CellProfiler's ExportToDatabase and cytominer-database write them."""

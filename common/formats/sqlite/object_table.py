@@ -1,0 +1,85 @@
+"""ExportToDatabase's ``Per_Object``: all compartments side by side in one table.
+
+CellProfiler puts objects of the same number into one row, which says nothing of which belong together: the columns of
+each compartment are read as a table of its own. Its objects are the rows with a ``Cells_Number_Object_Number``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.model.preset import Preset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def compartments_in(columns: Iterable[str], preset: Preset) -> dict[str, str]:
+    """Return the compartments whose objects a table's columns number: lower-case name to the name as it is written."""
+    end = preset.object_number_of("")
+    names = [_bare(column).removesuffix(end) for column in columns if _bare(column).endswith(end)]
+    averages = tuple(f"{name}_{average}_" for name in names for average in ("Mean", "Median", "StDev"))
+    return {name.lower(): name for name in names if name and not name.startswith(averages)}
+
+
+def columns_in(columns: Mapping[str, str], table: str, preset: Preset) -> dict[str, str]:
+    """Return the columns, with their declared types, of one compartment, and those that number images."""
+    names = [f"{name}_" for name in compartments_in(columns, preset).values()]
+    keys = [key.lower() for key in (preset.image_number, preset.table_number) if key]
+
+    def is_own(column: str) -> bool:
+        owner = max((name for name in names if _bare(column).startswith(name)), key=len, default="")
+        return owner.lower() == f"{table}_" or _bare(column).lower() in keys
+
+    return {column: declared for column, declared in columns.items() if is_own(column)}
+
+
+def number_in(columns: Iterable[str], table: str, preset: Preset) -> str:
+    """Return the column that numbers the objects of a compartment."""
+    number = preset.object_number_of(table).lower()
+    return next(column for column in columns if _bare(column).lower() == number)
+
+
+def only_objects(
+    table: pa.Table, keys: Sequence[str], shared: Collection[str], where: Callable[[int], str]
+) -> pa.Table:
+    """Return the rows of a table that are an object, or an image set: those with a value.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        The columns that number images and objects.
+    shared : collection of str
+        Columns that say nothing of whether there is an object.
+    where : callable
+        Names a row in messages, by its place in the table.
+
+    Raises
+    ------
+    DataError
+        A row holds values, but not the number of its image or object.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not any(table[key].null_count for key in keys):
+        return table
+    filled = pa.array([False] * table.num_rows)
+    for name in table.column_names:
+        if name not in shared:
+            values = table[name]
+            is_text = pa.types.is_string(values.type)
+            filled = pc.or_(filled, pc.fill_null(pc.not_equal(values, ""), False) if is_text else pc.is_valid(values))
+    for key in keys:
+        place = pc.index(pc.and_(filled, pc.is_null(table[key])), pa.scalar(True)).as_py()
+        if place >= 0:
+            raise DataError(
+                f"{where(place)}: has no {key.removeprefix('Metadata_')}, but other values; complete the row"
+            )
+    return table.filter(filled)
+
+
+def _bare(column: str) -> str:
+    return column.removeprefix("Metadata_")

@@ -1,0 +1,199 @@
+"""Convert values to the decided types one by one and exactly, and name every value that does not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from pycytominer_transform.common.errors import BadValueError
+from pycytominer_transform.common.model.column_types import (
+    BLANKS,
+    NO_WORDS,
+    NULL_WORDS,
+    YES_WORDS,
+    ColumnType,
+    is_number,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pycytominer_transform.common.model.manifest import Column
+
+OnBadValue = Literal["fail", "null"]
+
+MORE_NULL_WORDS = ("NAN", "-nan", "-NaN", "-NAN", "nan(ind)", "-nan(ind)")
+"""Not a number as other languages write it, among them C's printf and the Microsoft runtime."""
+
+TRUE_WORDS = YES_WORDS | {"1"}
+FALSE_WORDS = NO_WORDS | {"0"}
+
+_NULLS = NULL_WORDS | set(MORE_NULL_WORDS)
+
+
+def csv_null_words() -> list[str]:
+    """List the words that stand for no value in a numeric column."""
+    return sorted(_NULLS)
+
+
+@dataclass
+class BadValues:
+    """The bad values of number columns: refused at the first, or made null and counted per column.
+
+    Attributes
+    ----------
+    counts : dict
+        How many bad values were made null, by the source column's name.
+    words : dict
+        How many words for no value (``nan``, ``NULL``, an empty text) became null, by the column's final name; of
+        SQLite only, where such words are odd.
+    blank_rows : int
+        Rows without any value, which were dropped.
+    """
+
+    on_bad_value: OnBadValue
+    counts: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
+    blank_rows: int = 0
+
+    def meet(self, value: object, kind: ColumnType, column: str, where: str) -> None:
+        """Count one value that does not fit its column.
+
+        Raises
+        ------
+        BadValueError
+            Bad values are refused.
+        """
+        if self.on_bad_value == "fail":
+            wanted = {"int64": "a whole number", "bool": "yes or no"}.get(kind, "a number")
+            raise BadValueError(
+                f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null"
+            )
+        self.counts[column] = self.counts.get(column, 0) + 1
+
+    def add(self, other: BadValues) -> None:
+        """Add another source's counts."""
+        for column, number in other.counts.items():
+            self.counts[column] = self.counts.get(column, 0) + number
+        for column, number in other.words.items():
+            self.add_words(column, number)
+        self.blank_rows += other.blank_rows
+
+    def add_words(self, column: str, number: int) -> None:
+        """Count words for no value of one column."""
+        if number:
+            self.words[column] = self.words.get(column, 0) + number
+
+
+def number_of(text: str, kind: ColumnType) -> int | float | None:
+    """Read a text as a number of a type.
+
+    Raises
+    ------
+    ValueError
+        It is none, or does not fit the type: it is no whole number, or too large.
+    """
+    if text in _NULLS:
+        return None
+    if kind == "bool":
+        if text not in TRUE_WORDS | FALSE_WORDS:
+            raise ValueError(text)
+        return text in TRUE_WORDS
+    if not is_number(text):
+        raise ValueError(text)
+    text = text.strip(BLANKS)
+    if kind != "int64":
+        number = float(text)
+        if math.isinf(number) and any(map(str.isdigit, text)):
+            raise ValueError(text)  # 1e400
+        return None if math.isnan(number) else number  # Whatever the letter case: nAn.
+    try:
+        written = Decimal(text)
+        # Digits that are not written are those of a float (6.268425585172607e+16).
+        exponent = written.as_tuple().exponent
+        lacks_digits = isinstance(exponent, int) and exponent > 0
+        return _whole_number(Decimal(float(text)) if lacks_digits else written)
+    except ArithmeticError as error:
+        raise ValueError(text) from error
+
+
+def _whole_number(number: Decimal) -> int:
+    """Make a whole number of a decimal one, which a float would round where it is large."""
+    if not number.is_finite() or not -(1 << 63) <= number < 1 << 63 or number != number.to_integral_value():
+        raise ValueError(number)
+    return int(number)
+
+
+def stored_number_of(value: float | str | bytes, kind: ColumnType) -> int | float | None:
+    """Read a value as a database or an array stores it as a number of a type, None where it stands for no value.
+
+    Raises
+    ------
+    ValueError
+        See `number_of`.
+    """
+    if isinstance(value, str | bytes):
+        return number_of(value if isinstance(value, str) else value.decode(), kind)
+    if math.isnan(value):
+        return None
+    if kind == "int64":
+        return number_of(repr(int(value) if isinstance(value, bool) else value), kind)
+    if kind == "bool" and value not in (0, 1):
+        raise ValueError(value)
+    return bool(value) if kind == "bool" else float(value)
+
+
+def convert_values(
+    values: Sequence[float | str | None], kind: ColumnType, column: str, where: str, bad: BadValues, first_row: int = 1
+) -> pa.Array:
+    """Convert a column of texts, or of values as an array stores them; NaN is null.
+
+    Parameters
+    ----------
+    where : str
+        The file, with ``{row}`` where the row's number belongs.
+    first_row : int
+        The number of the first row: 2 where a header is row 1.
+    """
+    import pyarrow as pa
+
+    converted: list[str | int | float | None] = []
+    for row, value in enumerate(values, start=first_row):
+        try:
+            if value is None or value != value:
+                converted.append(None)
+            elif kind == "string":
+                converted.append(value if isinstance(value, str) else repr(value))
+            else:
+                converted.append(stored_number_of(value, kind))
+        except (ValueError, OverflowError):
+            bad.meet(value, kind, column, where.replace("{row}", str(row)))
+            converted.append(None)
+    return pa.array(converted, type=arrow_type(kind))
+
+
+def table_of(columns: Sequence[Column], arrays: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.Table:
+    """Make a table of columns under their final names; those without an array are null.
+
+    Parameters
+    ----------
+    arrays : mapping
+        By the columns' names in the source.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([(column.name, arrow_type(column.type)) for column in columns])
+    return pa.table(
+        [arrays[column.source] if column.source in arrays else pa.nulls(rows, arrow_type(column.type))
+         for column in columns],
+        schema=schema,
+    )  # fmt: skip
+
+
+def arrow_type(kind: ColumnType) -> pa.DataType:
+    """Return the Arrow type of a column type."""
+    import pyarrow as pa
+
+    return pa.type_for_alias(kind)

@@ -1,0 +1,313 @@
+"""The manifest, declared once: one row per (part, source), and the schema of every table.
+
+As an Arrow table it has one row per source with the columns of `Source`. The rest is JSON in the schema's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.model.column_types import ColumnType
+from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER
+from pycytominer_transform.common.model.preset import Preset
+from pycytominer_transform.common.model.provenance import Step as Step
+from pycytominer_transform.common.model.provenance import to_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST_VERSION = 3
+MANIFESTS_KEPT = 4
+"""Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
+
+PathValues = tuple[tuple[str, str], ...]
+"""The columns that a dataset's path gives, each with its text."""
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One readable table of one part.
+
+    Attributes
+    ----------
+    part : int
+        The part it belongs to, from 1.
+    dataset : str
+        The folder or file in which ``ImageNumber`` is unique, relative to the source; ``.`` for the source itself.
+    table_number : int
+        The dataset's place among all datasets of the source, from 1: its number where its rows have none of their own.
+    table : str
+        Lower-case name of the table, ``cells``.
+    path : str
+        The file, relative to the source; ``.`` where the source is that file.
+    format : str
+        ``csv``, ``sqlite`` or ``npz``.
+    sqlite_table : str
+        The table's name in an SQLite file, else empty.
+    row_ranges : tuple of (int, int)
+        First and last rowid of each run of rows, for SQLite; empty where the whole table is meant.
+    rows : int
+        Number of rows where it is known without reading, else -1.
+    bytes : int
+        Size of the source, or of its share of the file, in bytes.
+    fingerprint : str
+        Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``; then those of its
+        write-ahead log, where it has one.
+    path_values : tuple of (str, str)
+        The metadata that the dataset's path gives: final name of the column, and the text.
+    """
+
+    part: int
+    dataset: str
+    table_number: int
+    table: str
+    path: str
+    format: Literal["csv", "sqlite", "npz"]
+    sqlite_table: str = ""
+    row_ranges: tuple[tuple[int, int], ...] = ()
+    rows: int = -1
+    bytes: int
+    fingerprint: str
+    path_values: PathValues = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a path that leads out of the source: a manifest may come from somebody else."""
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or "\0" in self.path:
+            raise ValueError(f"a path that leads out of the source: {self.path!r}")
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One column of a table: its name in the source, its final name, its type, and whether the user asked for that."""
+
+    source: str
+    name: str
+    type: ColumnType
+    is_cast: bool = False
+
+
+def held_as(column: Column, columns: Iterable[Column]) -> Column | None:
+    """Find the column of a table that says the same as one from paths: ``Metadata_Well``, ``Image_Metadata_Well``."""
+    name = column.name.lower()
+    held = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
+    return held.get(name) or held.get(f"image_{name}")
+
+
+class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The schema of one table, the same in every part.
+
+    Attributes
+    ----------
+    table : str
+        Lower-case name, ``cells``.
+    prefix : str
+        The same with a capital, as it begins the columns' names.
+    columns : tuple of Column
+        The source's columns; `own_columns` adds those that the tools make.
+    """
+
+    table: str
+    prefix: str
+    columns: tuple[Column, ...]
+
+    def final_name(self, source_column: str) -> str | None:
+        """Return the final name of a source column, in any letter case, or None where the table lacks it."""
+        wanted = source_column.lower()
+        return next((column.name for column in self.columns if column.source.lower() == wanted), None)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """All that the later stages need to know of a source.
+
+    Attributes
+    ----------
+    source : str
+        The folder or file that `pct-discover` was given, absolute.
+    parts_total : int
+        How many parts the whole source has; a shard keeps some of them.
+    datasets_total : int
+        How many datasets the whole source has.
+    on_bad_dataset : {'fail', 'skip'}
+        What a later stage does with a dataset in which it meets a fault.
+    path_columns : tuple of Column
+        The columns that the datasets' paths give.
+    """
+
+    source: str
+    preset: Preset
+    tables: tuple[TableSchema, ...]
+    sources: tuple[Source, ...]
+    parts_total: int
+    datasets_total: int
+    on_bad_dataset: Literal["fail", "skip"] = "fail"
+    path_columns: tuple[Column, ...] = ()
+    provenance: tuple[Step, ...] = ()
+    version: int = MANIFEST_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse sources of tables, or with metadata, that the manifest does not describe."""
+        if not {source.table for source in self.sources} <= {schema.table for schema in self.tables}:
+            raise ValueError("a source of an unknown table")
+        names = {column.name for column in self.path_columns}
+        if not {name for source in self.sources for name, _ in source.path_values} <= names:
+            raise ValueError("an unknown column of a path")
+
+    @property
+    def parts(self) -> list[int]:
+        """The numbers of the parts at hand, ascending."""
+        return sorted(self._sources_by_part)
+
+    @property
+    def compartments(self) -> tuple[str, ...]:
+        """The tables of objects, in the manifest's order."""
+        return tuple(schema.table for schema in self.tables if schema.table != self.preset.image)
+
+    def own_columns(self, schema: TableSchema) -> tuple[Column, ...]:
+        """List the columns that the tools add to a table.
+
+        Its dataset; a table number where it has none; and what the datasets' paths say that neither it nor the image
+        table says itself.
+        """
+        return self._own_columns[schema.table]
+
+    @cached_property
+    def _own_columns(self) -> dict[str, tuple[Column, ...]]:
+        images = [column for other in self.tables if other.table == self.preset.image for column in other.columns]
+        added: dict[str, tuple[Column, ...]] = {}
+        for schema in self.tables:
+            columns = [Column("", DATASET, "string")]
+            if self.datasets_total > 1 and all(column.name != TABLE_NUMBER for column in schema.columns):
+                columns.append(Column("", TABLE_NUMBER, "int64"))
+            more = [column for column in self.path_columns if held_as(column, (*images, *schema.columns)) is None]
+            added[schema.table] = (*columns, *more)
+        return added
+
+    @property
+    def shared(self) -> Manifest:
+        """The manifest without sources and provenance: equal for all parts, so it can be a cache key."""
+        return replace(self, sources=(), provenance=())
+
+    def schema_of(self, table: str) -> TableSchema:
+        """Return the schema of a table by its lower-case name."""
+        return next(schema for schema in self.tables if schema.table == table)
+
+    def dataset_name(self, source: Source) -> str:
+        """Return the dataset of a source as ``Metadata_Dataset`` has it: the source itself by its own name."""
+        return source.dataset if source.dataset != "." else PurePosixPath(self.source).name or "."
+
+    def sources_of(self, part: int) -> list[Source]:
+        """List the sources of one part, in the manifest's order."""
+        return self._sources_by_part[part]
+
+    @cached_property
+    def _sources_by_part(self) -> dict[int, list[Source]]:
+        by_part: dict[int, list[Source]] = {}
+        for source in self.sources:
+            by_part.setdefault(source.part, []).append(source)
+        return by_part
+
+    def only_parts(self, parts: Sequence[int]) -> Manifest:
+        """Keep only some parts."""
+        if len(parts) == 1:
+            # Not by looking at all sources: a flow asks for each of its parts.
+            return replace(self, sources=tuple(self._sources_by_part.get(parts[0], ())))
+        kept = set(parts)
+        return replace(self, sources=tuple(source for source in self.sources if source.part in kept))
+
+    def shard(self, index: int, count: int) -> Manifest:
+        """Keep every ``count``-th part, beginning with the ``index``-th (from 1)."""
+        return self.only_parts(self.parts[index - 1 :: count])
+
+    def with_steps(self, *steps: Step) -> Manifest:
+        """Append tools to the provenance."""
+        return replace(self, provenance=(*self.provenance, *steps))
+
+
+def part_name(part: int) -> str:
+    """Name a part as files and folders are named after it; sorts as the parts do."""
+    return f"part-{part:06d}"
+
+
+def manifest_to_arrow(manifest: Manifest) -> pa.Table:
+    """Return a manifest as an Arrow table, one row per source.
+
+    Raises
+    ------
+    DataError
+        A path in it is not UTF-8.
+    """
+    import pyarrow as pa
+
+    metadata = {"pct.role": "manifest", "pct.manifest": to_json(replace(manifest, sources=()))}
+    return pa.Table.from_pylist([_row(source) for source in manifest.sources], _arrow_schema(metadata))
+
+
+def manifest_from_arrow(table: pa.Table, where: str) -> Manifest:
+    """Return the manifest that an Arrow table holds.
+
+    Raises
+    ------
+    DataError
+        The table is no manifest, or one of another version of this program.
+    """
+    metadata = table.schema.metadata or {}
+    if metadata.get(b"pct.role") != b"manifest":
+        raise DataError(f"{where} is not a manifest; pct-discover writes one")
+    text = metadata.get(b"pct.manifest", b"")
+    try:
+        version = msgspec.json.decode(text, type=_Version).version
+        if version != MANIFEST_VERSION:
+            raise DataError(
+                f"{where} is a manifest of version {version}; this program knows version {MANIFEST_VERSION}: run "
+                "pct-discover again"
+            )
+        if _kinds(table.schema) != _kinds(_arrow_schema({})):
+            raise DataError(f"{where}: the manifest has other columns than version {MANIFEST_VERSION} has")
+        sources = msgspec.convert([_fields(row) for row in table.to_pylist()], tuple[Source, ...])
+        return replace(msgspec.json.decode(text, type=Manifest), sources=sources)
+    except DataError:
+        raise
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not a manifest that this program wrote ({str(error)[:200]})") from error
+
+
+class _Version(msgspec.Struct):
+    """The version of a manifest in JSON; all other fields are ignored."""
+
+    version: int
+
+
+def _row(source: Source) -> dict[str, Any]:
+    """Return a source as a row of the Arrow table."""
+    return msgspec.structs.asdict(source) | {
+        "row_ranges": [{"first": first, "last": last} for first, last in source.row_ranges],
+        "path_values": [{"column": column, "text": text} for column, text in source.path_values],
+    }
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the source in a row of the Arrow table."""
+    return row | {
+        "row_ranges": [(run["first"], run["last"]) for run in row["row_ranges"] or ()],
+        "path_values": [(pair["column"], pair["text"]) for pair in row["path_values"] or ()],
+    }
+
+
+def _kinds(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Return the names and types of columns; of lists not what is in them, since readers differ in its nullability."""
+    return [(field.name, str(field.type).split("<")[0]) for field in schema]
+
+
+def _arrow_schema(metadata: dict[str, str]) -> pa.Schema:
+    import pyarrow as pa
+
+    run = pa.struct([pa.field("first", pa.int64(), False), pa.field("last", pa.int64(), False)])
+    pair = pa.struct([pa.field("column", pa.string(), False), pa.field("text", pa.string(), False)])
+    types = {"part": pa.int64(), "table_number": pa.int64(), "rows": pa.int64(), "bytes": pa.int64()}
+    types |= {"row_ranges": pa.list_(run), "path_values": pa.list_(pair)}
+    return pa.schema([(name, types.get(name, pa.string())) for name in Source.__struct_fields__], metadata)

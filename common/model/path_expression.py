@@ -1,0 +1,67 @@
+"""Metadata of datasets that are not in their tables: named groups of a regular expression of paths, and constants."""
+
+from __future__ import annotations
+
+import re
+
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
+
+NONE = "none"
+"""The value of `--path-metadata` that takes nothing from paths."""
+
+_TAKEN = {name.lower() for name in (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)}
+
+
+def column_of(group: str) -> str:
+    """Name the column that a group of the expression fills (``Plate`` -> ``Metadata_Plate``)."""
+    return group if group.startswith("Metadata_") else f"Metadata_{group}"
+
+
+def check_expression(expression: str) -> None:
+    """Refuse an expression that names no column, or one that the tools fill themselves.
+
+    Raises
+    ------
+    UsageError
+        Says what is wrong with it.
+    """
+    try:
+        groups = list(re.compile(expression).groupindex)
+    except re.error as error:
+        raise UsageError(f"{expression!r} is not a regular expression: {error}") from error
+    if not groups:
+        raise UsageError(f"{expression!r} names no column; name groups in it, such as (?P<Plate>[^/]+)/(?P<Well>.+)")
+    if taken := [group for group in groups if column_of(group).lower() in _TAKEN]:
+        raise UsageError(
+            f"{expression!r} has a group {taken[0]!r}, and the tools fill {column_of(taken[0])} themselves"
+        )
+
+
+def path_expression(text: str) -> str:
+    """Return an expression, or `NONE`, after its check.
+
+    Raises
+    ------
+    UsageError
+        See `check_expression`.
+    """
+    if text not in ("", NONE):
+        check_expression(text)
+    return text
+
+
+def constant(text: str) -> str:
+    """Return ``COLUMN=VALUE`` after its check.
+
+    Raises
+    ------
+    UsageError
+        The column is no ``Metadata_`` of the user's own, or there is no value.
+    """
+    column, equals, value = text.partition("=")
+    if not equals or not value or not re.fullmatch("Metadata_.+", column):
+        raise UsageError(f"{text!r} is not COLUMN=VALUE with a column such as Metadata_Plate")
+    if column.lower() in _TAKEN:
+        raise UsageError(f"{text!r}: the tools fill {column} themselves")
+    return text

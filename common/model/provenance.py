@@ -1,0 +1,93 @@
+"""Provenance: the steps that made the data, with versions, options and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.model.version import tool_version
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tool's entry in the provenance: its version, options and counts."""
+
+    tool: str
+    version: str
+    options: dict[str, Any]
+    counts: dict[str, Any]
+
+
+def new_step(tool: str, options: dict[str, Any], counts: dict[str, Any]) -> Step:
+    """Return a tool's own entry."""
+    return Step(tool=tool, version=tool_version(), options=options, counts=counts)
+
+
+def to_json(value: object) -> str:
+    """Return a manifest, steps or plain values as JSON.
+
+    Raises
+    ------
+    DataError
+        A path in it is not UTF-8.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{error.object!r} is not UTF-8; rename it") from error
+
+
+def steps_to_json(steps: Iterable[Step]) -> str:
+    """Return steps as JSON for a schema's metadata."""
+    return to_json(list(steps))
+
+
+def steps_from_json(text: str) -> tuple[Step, ...]:
+    """Return the steps that a schema's metadata hold; none if the text is empty.
+
+    Raises
+    ------
+    DataError
+        The text is something else.
+    """
+    try:
+        return msgspec.json.decode(text, type=tuple[Step, ...]) if text else ()
+    except msgspec.DecodeError as error:
+        raise DataError(f"the provenance that came with the data is damaged ({error})") from error
+
+
+class History:
+    """One history of those of several parts: equal steps become one, with their counts added up.
+
+    The parts of one source share the step that described it as a whole, so its counts are not added.
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[bytes, Step] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps, in the order in which they were first added."""
+        return tuple(self._steps.values())
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Add the history of one more part."""
+        for step in steps:
+            key = msgspec.json.encode([step.tool, step.version, step.options], order="sorted")
+            before = self._steps.get(key)
+            if before is None:
+                self._steps[key] = step
+            elif step.tool != "pct-discover":
+                self._steps[key] = msgspec.structs.replace(before, counts=added_counts(before.counts, step.counts))
+
+
+def added_counts(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """Add up two nested dictionaries of counts."""
+    result = dict(left)
+    for key, value in right.items():
+        if isinstance(value, dict):
+            result[key] = added_counts(result.get(key, {}), value)
+        else:
+            result[key] = result.get(key, 0) + value
+    return result

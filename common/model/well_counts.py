@@ -1,0 +1,41 @@
+"""Cells and sites per well: `pct-join --counts` counts them part by part, `pct-write` fills in the sums."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WELLS = "wells"
+"""What provenance names the counts: for each column of counts the number by well."""
+OBJECT_COUNT, SITE_COUNT = "Metadata_Object_Count", "Metadata_Site_Count"
+_KEYS = b"pct.well_keys"
+
+
+def count_field(name: str, keys: Sequence[str]) -> pa.Field:
+    """Return a column of counts that is still to be filled, by the wells that the key columns name."""
+    import pyarrow as pa
+
+    return pa.field(name, pa.int64(), metadata={_KEYS: json.dumps(keys)})
+
+
+def keys_of(field: pa.Field) -> list[str]:
+    """Return the key columns of a column of counts that is still to be filled; none for another column."""
+    return [str(name) for name in json.loads((field.metadata or {}).get(_KEYS, b"[]"))]
+
+
+def well_labels(rows: pa.Table | pa.RecordBatch, keys: Sequence[str]) -> pa.Array | pa.ChunkedArray:
+    """Return each row's well as one text, another for each well of each plate; null where the last key has no value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = [rows.column(name).cast(pa.string()) for name in keys]
+    well = pc.if_else(pc.equal(texts[-1], ""), None, texts[-1])
+    escaped = [
+        pc.replace_substring(pc.replace_substring(text, "\\", "\\\\"), "/", "\\/")
+        for text in (*(pc.fill_null(text, "") for text in texts[:-1]), well)
+    ]
+    return pc.binary_join_element_wise(*escaped, "/")

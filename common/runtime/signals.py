@@ -1,0 +1,200 @@
+"""Signals, clean-up and exit of the process.
+
+SIGINT, SIGTERM and SIGHUP raise an exception in the main thread, so that `with` blocks clean up. Python would then wait
+for the other threads, and a thread that reads a part cannot be stopped. A tool's own process therefore calls the
+functions that are registered here and exits without waiting. A process that called `main` with arguments is not the
+tool's own: it waits for its threads.
+
+Import nothing heavy here: a tool handles signals before Python imports the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from pycytominer_transform.common.errors import HangUpError, TerminatedError
+
+_EXCEPTIONS: dict[int, type[BaseException]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: TerminatedError,
+    signal.SIGHUP: HangUpError,
+}
+_VERBS = {KeyboardInterrupt: "interrupted", TerminatedError: "terminated", HangUpError: "the terminal was closed"}
+
+
+class _Process:
+    tool = ""
+    belongs_to_tool = False
+    has_children = False
+    # The last exception that a signal handler raised.
+    interruption: BaseException | None = None
+    is_exiting = False
+    cleanups: dict[object, Callable[[], None]] = {}  # noqa: RUF012
+    lock = threading.Lock()
+
+
+def start_process(tool: str) -> None:
+    """Until `interruptions_raise`, let a signal end the process at once with a one-line message."""
+    _Process.tool = tool
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Else the next file that is opened takes the place of the closed standard stream.
+            os.open(os.devnull, os.O_RDWR)
+    for number in _EXCEPTIONS:
+        if _is_default(number):
+            signal.signal(number, _exit_while_starting)
+
+
+def own_process() -> None:
+    """Mark the process as the tool's own: an interruption ends it without waiting for its threads."""
+    _Process.belongs_to_tool = True
+
+
+def end_process() -> None:
+    """Restore the default signal handlers, and flush stderr so that a failure cannot change the exit code."""
+    for number in _EXCEPTIONS:
+        if signal.getsignal(number) is _exit_while_starting:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        # Python would exit with 120 when it cannot write the rest of the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def describe_interruption(error: BaseException) -> tuple[str, int]:
+    """Return the message and the exit code of an interruption: 128 plus the number of the signal."""
+    number = next((number for number, kind in _EXCEPTIONS.items() if type(error) is kind), signal.SIGTERM)
+    return f"{_VERBS[_EXCEPTIONS[number]]}; nothing was left under the output's name", 128 + number
+
+
+def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
+    message, code = describe_interruption(_EXCEPTIONS[number]())
+    with suppress(OSError):
+        os.write(2, f"{_Process.tool}: error: {message}\n".encode())
+    os._exit(code)
+
+
+def _is_default(number: int) -> bool:
+    # `nohup` lets a process ignore SIGHUP, and a shell lets its background jobs ignore SIGINT.
+    return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _exit_while_starting)
+
+
+@contextmanager
+def interruptions_raise() -> Iterator[None]:
+    """Turn signals into exceptions within the block; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handled = [number for number in _EXCEPTIONS if number == signal.SIGTERM or _is_default(number)]
+    before = {number: signal.signal(number, _raise) for number in handled}
+    try:
+        yield
+    finally:
+        _Process.interruption = None
+        for number, handler in before.items():
+            # The message of an early exit says that there is no output; now there may be one.
+            signal.signal(number, signal.SIG_DFL if handler is _exit_while_starting else handler)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    _Process.interruption = _EXCEPTIONS[number]()
+    raise _Process.interruption
+
+
+def raise_if_interrupted() -> None:
+    """Raise the interruption again if a library swallowed it.
+
+    A signal handler raises wherever Python is at the time. DuckDB ignores exceptions in some of its callbacks, and so
+    loses one interruption in 25.
+    """
+    if _Process.interruption is not None and threading.current_thread() is threading.main_thread():
+        raise _Process.interruption
+
+
+def interruption_behind(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that caused an error, or None; libraries wrap one that arrives in a callback."""
+    seen: set[int] = set()
+    while error is not None and _Process.interruption is None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, (KeyboardInterrupt, TerminatedError)):
+            return error
+        if type(error).__name__ == "TerminationSignal":
+            # Prefect's exception for SIGTERM while a flow runs.
+            return TerminatedError()
+        error = error.__cause__ or error.__context__
+    return _Process.interruption
+
+
+@contextmanager
+def cleanup(call: Callable[[], None]) -> Iterator[None]:
+    """Register a function to call if the process exits while a thread is in this block."""
+    key = object()
+    with _Process.lock:
+        _refuse_while_exiting()
+        _Process.cleanups[key] = call
+    try:
+        yield
+    finally:
+        _Process.cleanups.pop(key, None)
+
+
+def on_exit(call: Callable[[], None]) -> Callable[[], None]:
+    """Register a function to call when the process ends, normally or by an interruption; also a decorator."""
+    _Process.cleanups[call] = call
+    return atexit.register(call)
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Delay an exit until the block has renamed an output; raise `TerminatedError` if the process already exits."""
+    raise_if_interrupted()
+    with _Process.lock:
+        _refuse_while_exiting()
+        yield
+
+
+def _refuse_while_exiting() -> None:
+    if _Process.is_exiting:
+        raise TerminatedError
+
+
+def run_cleanups() -> None:
+    """Call all registered functions; from then on no thread can register another or commit an output."""
+    with _Process.lock:
+        _Process.is_exiting = True
+    for call in list(_Process.cleanups.values()):
+        call()
+
+
+def exits_at_once() -> bool:
+    """Return whether the current exception is an interruption that ends the process without its threads."""
+    alone = _Process.belongs_to_tool and not _Process.has_children
+    return alone and interruption_behind(sys.exc_info()[1]) is not None
+
+
+def wait_for_children() -> None:
+    """Let an interruption end this process normally, because it has to end child processes first."""
+    _Process.has_children = True
+
+
+def clean_up_and_exit(code: int) -> NoReturn:
+    """Remove incomplete outputs, then end the process with all its threads."""
+    for number in _EXCEPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    run_cleanups()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)

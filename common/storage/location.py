@@ -1,0 +1,118 @@
+"""Locations: a file or folder of this machine, or an object or prefix of a cloud store, with the same methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path, PosixPath
+
+from pycytominer_transform.common.errors import DestinationExistsError, describe_os_error
+from pycytominer_transform.common.model.manifest import Manifest
+from pycytominer_transform.common.storage import destination
+from pycytominer_transform.common.storage.cloud_location import CloudLocation
+from pycytominer_transform.common.storage.options import StorageOptions
+from pycytominer_transform.common.storage.tree import entry_names, walk_folders
+from pycytominer_transform.common.storage.uri import cloud_uri, is_cloud
+
+
+class LocalLocation(PosixPath):
+    """A `pathlib.Path` with the methods of a location."""
+
+    kind = "file or folder"
+    reads_small_files_together = True
+
+    walk = walk_folders  # type: ignore[assignment, unused-ignore]
+    entry_names = entry_names
+    complete_file = destination.complete_file
+    complete_folder = destination.complete_folder
+
+    def sizes(self) -> list[int]:
+        """Return the bytes of an output, file by file."""
+        return [file.stat().st_size for file in (self.iterdir() if self.is_dir() else [self])]
+
+    def prefetch(self, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
+        """Do nothing: the system reads ahead."""
+        return nullcontext()
+
+    def at_version(self, fingerprint: str) -> LocalLocation:
+        """Return the file itself: there is one version."""
+        return self
+
+    def is_changed_since(self, fingerprint: str) -> bool:
+        """Return whether the file has another fingerprint now."""
+        return self.fingerprint()[1] != fingerprint
+
+    def fingerprint(self) -> tuple[int, str]:
+        """Return the file's size in bytes and its fingerprint: size and modification time in nanoseconds.
+
+        Those of an SQLite file's write-ahead log follow where it has one, since what a writer commits goes there first.
+        """
+        try:
+            status = self.stat()
+            mark = f"{status.st_size}-{status.st_mtime_ns}"
+            if ".csv" not in self.name.lower():
+                with suppress(FileNotFoundError):
+                    log = os.stat(f"{os.path.realpath(self)}-wal")
+                    mark += f"-{log.st_size}-{log.st_mtime_ns}" if log.st_size else ""
+        except OSError as error:
+            raise describe_os_error(error, f"read {self}") from error
+        return status.st_size, mark
+
+    def file_identity(self) -> tuple[int, int] | None:
+        """Return what all names of one file share; None where there is no file."""
+        try:
+            status = self.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def local_file(self) -> Path:
+        """Return the file itself."""
+        return self
+
+    def check_destination(self, *, overwrite: bool, is_folder: bool) -> None:
+        """Refuse it as a destination before any work is done; see `destination.check_destination`."""
+        destination.check_destination(self, overwrite=overwrite)
+
+    def is_one_of(self, source: str, relatives: Iterable[str]) -> bool:
+        """Return whether it is one of a source's files, by whatever name."""
+        files = (Path(source, relative) for relative in sorted(set(relatives)))
+        return self.exists() and any(file.exists() and self.samefile(file) for file in files)
+
+
+Location = LocalLocation | CloudLocation
+
+
+def location_of(text: str, options: StorageOptions | None = None) -> Location:
+    """Return the location that a text names; a path is made absolute.
+
+    Raises
+    ------
+    UsageError
+        It is a URI of a kind that is not known.
+    """
+    return named_location(text if is_cloud(text) else os.path.abspath(text), options)
+
+
+def named_location(text: str, options: StorageOptions | None = None) -> Location:
+    """Return the location that a text names, a path as it stands, for files that are named in messages alone.
+
+    Raises
+    ------
+    UsageError
+        It is a URI of a kind that is not known.
+    """
+    return CloudLocation(cloud_uri(text), options or StorageOptions()) if is_cloud(text) else LocalLocation(text)
+
+
+def refuse_among_sources(place: Location, manifest: Manifest) -> None:
+    """Refuse a destination that is one of the files to read, by this name or another.
+
+    Raises
+    ------
+    DestinationExistsError
+        It is one of them.
+    """
+    if place.is_one_of(manifest.source, (source.path for source in manifest.sources)):
+        raise DestinationExistsError(f"{place} is one of the source's own files; it will not be overwritten")

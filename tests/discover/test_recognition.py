@@ -1,0 +1,31 @@
+"""Sources that no preset reads: the message names what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pycytominer_transform.tools import discover
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Evaluation1/Objects_Population - Nuclei.txt", "is a Harmony export"),
+        ("plate.parquet", "is a Parquet file"),
+        ("table.arrow", "is an Arrow file; if it is a manifest"),
+        ("r01c01f01.TIFF", "is an image; measure it first"),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_other_kinds_of_files_are_named(
+    name: str, words: str, alone: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "source" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("anything\tat all\n")
+    source = file if alone else tmp_path / "source"
+    assert discover.main([str(source), "-q", "-o", str(tmp_path / "manifest")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert file.name in line

@@ -1,0 +1,241 @@
+"""The options of `pct-flow`: those of all stages, on a command line and as plain values of a Prefect flow."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from pycytominer_transform.common.cli.parser import (
+    SOURCE_HELP,
+    STORAGE_HEADING,
+    add_options,
+    add_output,
+    new_parser,
+    options_from,
+)
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.model.discovery_options import DiscoverOptions
+from pycytominer_transform.common.model.options import declared_options, option, positive, whole
+from pycytominer_transform.common.runtime.resources import usable_threads
+from pycytominer_transform.common.storage.options import StorageOptions
+from pycytominer_transform.common.storage.uri import is_cloud
+from pycytominer_transform.tools import discover as discovering
+from pycytominer_transform.tools import extract as extracting
+from pycytominer_transform.tools import join as joining
+from pycytominer_transform.tools import write as writing
+
+if TYPE_CHECKING:
+    from pycytominer_transform.common.flow.dask_cluster import DaskCluster
+    from pycytominer_transform.common.storage.location import Location
+
+TOOL = "pct-flow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions:
+    """How `pct-flow` runs the stages; none of it changes the result."""
+
+    runner: Literal["concurrent", "dask", "sequential"] = field(
+        default="concurrent",
+        metadata=option("threads of this process, Dask workers, or one part after the other (%(default)s)"),
+    )
+    workers: int = field(
+        default=0,
+        metadata=option(
+            "parts to work on at once (default: the processors this process may use)",
+            metavar="N", parse=positive,
+        ),
+    )  # fmt: skip
+    dask_scheduler: str = field(
+        default="",
+        metadata=option("a running Dask scheduler, such as tcp://node7:8786", metavar="ADDRESS"),
+    )
+    dask_cluster: str = field(
+        default="",
+        metadata=option(
+            "a TOML file that says which batch jobs to submit as Dask workers, such as Slurm's",
+            metavar="FILE",
+        ),
+    )  # fmt: skip
+    work_dir: str = field(
+        default="",
+        metadata=option(
+            "where finished parts of an output file lie, so that the same command goes on after a kill (default: a "
+            "temporary folder; those of an output folder always lie beside it, in NAME.pct-work)",
+            metavar="DIR",
+        ),
+    )  # fmt: skip
+    keep_work: bool = field(default=False, metadata=option("keep the work dir although all went well"))
+    retries: int = field(
+        default=3,
+        metadata=option(
+            "how often to retry a part after a transient error (%(default)s)",
+            metavar="N", parse=whole,
+        ),
+    )  # fmt: skip
+    max_failures: int | None = field(
+        default=None,
+        metadata=option(
+            "give up when more than N parts have failed (default: try all)",
+            metavar="N", parse=whole,
+        ),
+    )  # fmt: skip
+
+
+GROUPS = (
+    (DiscoverOptions, discovering.HEADING),
+    (extracting.ExtractOptions, extracting.HEADING),
+    (joining.JoinOptions, joining.HEADING),
+    (writing.WriteOptions, writing.HEADING),
+    (RunningOptions, "running"),
+    (StorageOptions, STORAGE_HEADING),
+)
+_OF_EXTRACT_ALONE = ("source", "shard")
+"""The flow has its own source, and cuts the shares before it extracts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowOptions(RunningOptions):
+    """How `pct-flow` runs the stages.
+
+    Attributes
+    ----------
+    overwrite : bool
+        Replace an output that exists.
+    discover, extract, join, write
+        The options of the stages.
+    storage : StorageOptions
+        How cloud storage is reached.
+    """
+
+    overwrite: bool = False
+    discover: DiscoverOptions = field(default_factory=DiscoverOptions)
+    extract: extracting.ExtractOptions = field(default_factory=extracting.ExtractOptions)
+    join: joining.JoinOptions = field(default_factory=joining.JoinOptions)
+    write: writing.WriteOptions = field(default_factory=writing.WriteOptions)
+    storage: StorageOptions = field(default_factory=StorageOptions)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `pct-flow`."""
+    parser = new_parser(TOOL, "Convert a source to Parquet: the four stages as one Prefect flow.")
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    add_output(
+        parser,
+        "where the Parquet goes: NAME.parquet for one file, NAME or NAME/ for a folder of one file per part",
+        required=True,
+    )
+    for declared, heading in GROUPS:
+        add_options(
+            parser, declared, heading, without=_OF_EXTRACT_ALONE if declared is extracting.ExtractOptions else ()
+        )
+    return parser
+
+
+def parsed(source: str, output: str, options: Mapping[str, Any]) -> argparse.Namespace:
+    """Parse options that are given by their names, with the rules of the command line.
+
+    Raises
+    ------
+    UsageError
+        There is no such option, or its value makes no sense.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(message)
+
+    parser = build_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args([f"--output={output}", *option_words(options), "--", source])
+
+
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """Write options as the words of a command line."""
+    words = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            # A secret of pydantic's, which a server that is shown the parameters does not get to see.
+            words += [f"{option}={getattr(one, 'get_secret_value', one.__str__)()}" for one in values]
+    return words
+
+
+def chosen_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flow's options of a command line that differ from the default, as plain values."""
+    chosen: dict[str, Any] = {"overwrite": True} if args.overwrite else {}
+    for group, _ in GROUPS:
+        for name, flag, _ in declared_options(group):
+            value = getattr(args, name)
+            value = tuple(value) if isinstance(value, list) else value
+            is_foreign = group is extracting.ExtractOptions and name in _OF_EXTRACT_ALONE
+            if not is_foreign and value not in (None, getattr(group(), name)):
+                chosen[flag.removeprefix("--").replace("-", "_")] = _plain(name, value)
+    return chosen
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return the value of an option in a form that JSON has, and that is parsed to the same."""
+    if name == "client_options":
+        from pydantic import SecretStr
+
+        return [SecretStr(f"{key}={text}") for key, text in value]
+    if name in ("shard", "compartments"):
+        return ("/" if name == "shard" else ",").join(map(str, value))
+    return list(value) if isinstance(value, tuple) else value
+
+
+def flow_options(args: argparse.Namespace) -> FlowOptions:
+    """Make the options of parsed arguments."""
+    running = options_from(args, RunningOptions)
+    return FlowOptions(
+        overwrite=args.overwrite,
+        discover=options_from(args, DiscoverOptions),
+        extract=options_from(args, extracting.ExtractOptions, without=_OF_EXTRACT_ALONE),
+        join=options_from(args, joining.JoinOptions),
+        write=options_from(args, writing.WriteOptions),
+        storage=options_from(args, StorageOptions),
+        **{field.name: getattr(running, field.name) for field in fields(running)},
+    )
+
+
+def check_work_place(options: RunningOptions, output: Location) -> None:
+    """Check that the work dir is a local folder, and is named where workers on other machines need it.
+
+    Raises
+    ------
+    UsageError
+        The options and the output do not go together.
+    """
+    if is_cloud(options.work_dir):
+        raise UsageError(f"--work-dir {options.work_dir}: must be a folder of this machine, not a place in the cloud")
+    elsewhere = options.dask_scheduler or options.dask_cluster
+    if elsewhere and not options.work_dir and is_cloud(str(output)):
+        raise UsageError(
+            "with --dask-scheduler or --dask-cluster and an output in the cloud give --work-dir, a folder that all "
+            "workers share"
+        )
+
+
+def workers_and_threads(options: RunningOptions, cluster: DaskCluster | None) -> tuple[int, int]:
+    """Return how many parts to work on at once, and how many threads each of them may have.
+
+    Raises
+    ------
+    UsageError
+        The options do not go together.
+    """
+    if options.dask_scheduler and options.runner != "dask":
+        raise UsageError("--dask-scheduler goes with --runner dask")
+    if cluster:
+        if options.runner != "dask" or options.dask_scheduler or options.workers:
+            raise UsageError("--dask-cluster goes with --runner dask, without --dask-scheduler and --workers")
+        return cluster.workers, 1
+    threads = usable_threads()
+    workers = 1 if options.runner == "sequential" else options.workers or threads
+    # A Dask worker is one processor, for its machine need not be this one.
+    return workers, 1 if options.runner == "dask" else max(1, threads // workers)
