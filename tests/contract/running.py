@@ -19,7 +19,7 @@ __all__ = ["STAGES", "TOOLS", "Ran", "Staged", "entries", "environment", "main_o
 
 STAGES = ("discover", "extract", "join", "write")
 TOOLS = (*STAGES, "flow")
-PATIENCE = 60
+PATIENCE = 300
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ __all__ = ["PAGE", "Asked", "Told", "digest", "listed"]
 PAGE = 4096
 _ALL_ROOM = 64 << 20
 _BALLAST = "ballast"
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from pycytominer_transform.common.flow.prefect_environment import HOME_PREFIX
 from waiting import wait_until
 
 HERE = Path(__file__).parent
-PATIENCE = 90
+PATIENCE = 300
 
 
 def group_gone(group: int) -> bool:

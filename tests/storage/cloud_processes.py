@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 GUARD = Path(__file__).with_name("cloud_guard.py")
 # Of the whole run: a test that starts a server may have a temporary folder of its own.
 TEMPORARY = tempfile.gettempdir()
-PATIENCE = 60
+PATIENCE = 300
 # Below the ports that clients' own connections get, so that none of those is in the way a moment later.
 PORTS = range(10_000, 32_000)
 # Another test process may take a port between the look and the use.

@@ -136,7 +136,7 @@ def test_a_killed_download_goes_on_where_it_was(s3: Bucket, tmp_path: Path, monk
         killed.wait(30)
     with FaultProxy(s3.server) as proxy:
         again = tool("pct-discover", *words, environment=proxy.environment)
-        said = again.communicate(timeout=120)[1]
+        said = again.communicate(timeout=300)[1]
         assert again.returncode == 0, said
         asked = [request.headers["range"] for request in proxy.requests if is_download(request)]
     assert [wanted for wanted in asked if wanted != "bytes=0-65535"] == [f"{last}{large.stat().st_size - 1}"]

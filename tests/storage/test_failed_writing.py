@@ -331,7 +331,7 @@ def test_a_tool_that_is_ended(
     with failing(s3.server, {is_part: Changed(end)}, monkeypatch) as proxy:
         command = [sys.executable, "-c", script, *words_of(tool, staged, s3)]
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        said = processes[0].communicate(timeout=60)[1]
+        said = processes[0].communicate(timeout=300)[1]
         assert any(request.fault for request in proxy.requests)
     assert processes[0].returncode == 128 + number, said
     assert "nothing was left under the output's name" in said
@@ -353,7 +353,7 @@ print(write("small", 1), write("large", 1200))
 
 def test_a_large_output_holds_no_more_than_its_parts(s3: Bucket) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", WRITES, s3.url], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", WRITES, s3.url], capture_output=True, text=True, check=True, timeout=300
     )
     unit = 1 << 10 if sys.platform == "linux" else 1
     before, after = (int(text) * unit for text in ended.stdout.split())

@@ -21,7 +21,7 @@ from torture_processes import BOUND, end_session, session, wait_for_end, workers
 
 __all__ = ["Job", "Location", "Torture", "WrongError"]
 
-PATIENCE = 120
+PATIENCE = 300
 OLD = b"an output that was there before"
 OLD_PART = "part-000001.parquet"
 
