@@ -1,7 +1,8 @@
 """Which type a column has: by its name where the name says so, else by what a sample of its values says.
 
-Identifiers and counts are int64, columns with text are string, every other number is float64. Metadata columns
-stay text where a number would lose something (``0012``, a 20-digit barcode), and are int64 where all are whole.
+Identifiers are int64, and so are CellProfiler's counts if those of the sample are whole; columns with text are
+string, every other number is float64. Metadata columns stay text where a number would lose something (``0012``, a
+20-digit barcode), and are int64 where all are whole.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ BLANKS = " \t"
 # A child's averages in its parent's row, and those of objects in an image's, are measurements of their own
 # (Mean_Foci_Number_Object_Number, Cells_Mean_Foci_Children_Spots_Count).
 _NO_AVERAGE = r"^(?!(?:.*_)?(?:Mean|Median|StDev)_)"
-_INT_NAME = re.compile(
-    _NO_AVERAGE
-    + r"(?:.*_)?(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+|Children_.+_Count|Count_.+|Group_.+)$"
-)
+_NUMBERING = r"(?:.*_)?(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^/]+)"
+# What CellProfiler counts: objects in the image table, children, image sets of a group.
+_COUNT = r"(?:.*_)?Children_.+_Count|(?:Image_)?(?:Count_.+|Group_(?:Index|Length|Number))"
+_INT_NAME = re.compile(rf"{_NO_AVERAGE}(?:{_NUMBERING}|{_COUNT})$")
+_COUNT_NAME = re.compile(rf"{_NO_AVERAGE}(?:{_COUNT})$")
 _KEY_NAME = re.compile(_NO_AVERAGE + r"(?:[^_]+_)?(?:ImageNumber|ObjectNumber|Number_Object_Number|Parent_[^_/]+)$")
 # Metadata is what the user named it (``Metadata_Group_Name``), but for what numbers images and objects.
 _METADATA_KEY = re.compile(
@@ -51,6 +53,16 @@ _CANONICAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[+-]\d{1,3})?$")
 def names_whole_number(column: str) -> bool:
     """Return whether a column's name makes it an identifier or a count (``Cells_Parent_Nuclei``)."""
     return (_METADATA_KEY if names_metadata(column) else _INT_NAME).search(column) is not None
+
+
+def names_number(column: str) -> bool:
+    """Return whether a column's name makes it the number of an image, an object or a parent, which is always whole."""
+    return names_whole_number(column) and not names_count(column)
+
+
+def names_count(column: str) -> bool:
+    """Return whether a column's name makes it a count of CellProfiler's (``Cells_Children_Foci_Count``)."""
+    return not names_metadata(column) and _COUNT_NAME.match(column) is not None
 
 
 def names_identifier(column: str) -> bool:

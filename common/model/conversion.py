@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from pycytominer_transform.common.errors import BadValueError
+from pycytominer_transform.common.errors import BadValueError, DataError
 from pycytominer_transform.common.model.column_types import (
     BLANKS,
     NO_WORDS,
@@ -16,6 +18,7 @@ from pycytominer_transform.common.model.column_types import (
     YES_WORDS,
     ColumnType,
     is_number,
+    names_number,
 )
 
 if TYPE_CHECKING:
@@ -68,9 +71,10 @@ class BadValues:
         """
         if self.on_bad_value == "fail":
             wanted = {"int64": "a whole number", "bool": "yes or no"}.get(kind, "a number")
-            raise BadValueError(
-                f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give --on-bad-value null"
-            )
+            advice = "--on-bad-value null"
+            if kind == "int64" and is_number(str(value)) and not names_number(column):
+                advice = _cast(column, "float64")
+            raise BadValueError(f"{where}, column {column!r}: {value!r} is not {wanted}; correct it, or give {advice}")
         self.counts[column] = self.counts.get(column, 0) + 1
 
     def add(self, other: BadValues) -> None:
@@ -85,6 +89,16 @@ class BadValues:
         """Count words for no value of one column."""
         if number:
             self.words[column] = self.words.get(column, 0) + number
+
+
+def changed_metadata(text: str, column: str, where: str) -> DataError:
+    """Return the error of a text in a column of metadata that it would not leave as it is written (``0012``)."""
+    advice = "correct it" if names_number(column) else f"give {_cast(column, 'string')}"
+    return DataError(f"{where}, column {column!r}: {text!r} would not stay as it is in a column of numbers; {advice}")
+
+
+def _cast(column: str, kind: ColumnType) -> str:
+    return f"--cast {shlex.quote(f'^{re.escape(column)}$={kind}')}"
 
 
 def number_of(text: str, kind: ColumnType) -> int | float | None:

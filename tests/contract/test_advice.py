@@ -65,6 +65,20 @@ def with_text(tables: Tables) -> None:
     set_column(tables["Cells"], measured_name(tables["Cells"]), ["oops"])
 
 
+def long_plate(values: Sequence[str], name: str) -> Callable[[Path], Path]:
+    """Make a plate with a column of the first value, for longer than a sample, and at its end the other."""
+
+    def source(tmp_path: Path) -> Path:
+        trees = small_tables(replace(SMALL, folders=1, features=3, images=300, missing=0.0))
+        for tables in trees.values():
+            header, *lines = tables["Cells"]
+            first, last = values
+            tables["Cells"] = [[*header, name], *([*line, first] for line in lines[:-1]), [*lines[-1], last]]
+        return write_sheets(tmp_path / "plate", trees)
+
+    return source
+
+
 def other_names(tmp_path: Path) -> Path:
     return write_sheets(tmp_path / "plate", renamed(small_tables(), "_X"))
 
@@ -156,6 +170,12 @@ TAKES = r"; (?P<advice>\S.*) takes? (it|them)( too)?$"
 CASES = {
     "a bad value": Case(each(with_text), r"correct it, or give (?P<advice>--on-bad-value null)"),
     "a bad value in SQLite": Case(database(with_text), r"correct it, or give (?P<advice>--on-bad-value null)"),
+    "a fraction among counts": Case(
+        long_plate(("2", "2.5"), "Children_Foci_Count"), r"correct it, or give (?P<advice>--cast [^;]*)"
+    ),
+    "a code among whole numbers": Case(
+        long_plate(("12", "0012"), "Metadata_Batch"), r"in a column of numbers; give (?P<advice>--[^;]*)"
+    ),
     "a bad dataset": Case(one_without_nuclei, r"; (?P<advice>--on-bad-dataset skip) goes on without it"),
     "a table that the cells lead to": Case(each(with_a_filter), f"passed over the table blobs .*{TAKES}"),
     "a child table": Case(each(with_spots), f"passed over the table ph3 .*{TAKES}"),

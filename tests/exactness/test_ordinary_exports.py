@@ -227,9 +227,12 @@ def test_a_measured_row_without_a_number_is_refused(
         "Median_Foci_Parent_Nuclei",
         "StDev_Count_x",
         "PH3_Spots_Mean_Foci_Number_Object_Number",
+        "Treatment_Group_Score",
+        "Density_Count_Cells",
+        "Math_Score",
     ],
 )
-def test_averages_of_whole_numbers_are_numbers(name: str, tmp_path: Path, convert: Convert) -> None:
+def test_a_measurement_that_begins_with_whole_numbers_is_a_number(name: str, tmp_path: Path, convert: Convert) -> None:
     lines = [["ImageNumber", "ObjectNumber", name]]
     lines += [["1", str(number), "3"] for number in range(1, 9000)]
     lines[-1][-1] = "1.5"

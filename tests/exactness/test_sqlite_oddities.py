@@ -162,6 +162,21 @@ def test_metadata_that_would_change_as_a_number_is_refused(
     assert late in said
 
 
+@pytest.mark.parametrize("how", ["pipe", "concurrent"])
+def test_a_fraction_between_the_sampled_counts(how: str, tmp_path: Path, convert: Convert) -> None:
+    file = plate(tmp_path / "plate.sqlite", images=range(1, 101))
+    run_sql(
+        file,
+        "ALTER TABLE Cells ADD COLUMN Cells_Children_Foo_Count",
+        "UPDATE Cells SET Cells_Children_Foo_Count = iif(rowid = 75, 2.5, 2)",
+        "ALTER TABLE Image ADD COLUMN Image_Count_Foo",
+        "UPDATE Image SET Image_Count_Foo = iif(rowid = 75, '1.5', 1)",
+    )
+    table = parquet_table(convert(file, how, Options(join=("--image-columns", "all"))))
+    assert table["Cells_Children_Foo_Count"].to_pylist() == [2.0] * 74 + [2.5] + [2.0] * 225
+    assert table["Image_Count_Foo"].to_pylist() == [1.0] * 222 + [1.5] * 3 + [1.0] * 75
+
+
 def test_whole_numbers_beyond_53_bits_beside_others(tmp_path: Path, convert: Convert) -> None:
     big = 9007199254740993
     file = plate(tmp_path / "plate.sqlite", images=[1])

@@ -34,6 +34,7 @@ from pycytominer_transform.common.model.conversion import (
     TRUE_WORDS,
     BadValues,
     arrow_type,
+    changed_metadata,
     convert_values,
     csv_null_words,
 )
@@ -202,10 +203,7 @@ class CsvTableReader:
         for text in different:
             if is_number(text) and text not in csv_null_words() and not keeps_as_number(text, column.type):
                 row = texts.to_pylist().index(text) + self._first_row
-                raise DataError(
-                    f"{shown}, row {row}, column {column.source!r}: {text!r} would not stay as it is in a column of "
-                    "numbers; name the column in the list 'text' of a preset"
-                )
+                raise changed_metadata(text, column.source, f"{shown}, row {row}")
         return self._converted(texts, column, shown, bad)
 
     def _options(self, types: dict[str, pa.DataType]) -> pa.csv.ConvertOptions:

@@ -24,6 +24,7 @@ from pycytominer_transform.common.model.column_types import is_number, keeps_as_
 from pycytominer_transform.common.model.conversion import (
     BadValues,
     arrow_type,
+    changed_metadata,
     csv_null_words,
     stored_number_of,
     table_of,
@@ -271,10 +272,7 @@ def _check_kept(value: str | bytes, column: Column, where: str) -> None:
     if not names_metadata(column.source) or not is_number(text) or text in csv_null_words():
         return
     if not keeps_as_number(text, column.type):
-        raise DataError(
-            f"{where}, column {column.source!r}: {text!r} would not stay as it is in a column of numbers; name the "
-            "column in the list 'text' of a preset"
-        )
+        raise changed_metadata(text, column.source, where)
 
 
 def _expression(column: Column, is_mixed: bool) -> str:

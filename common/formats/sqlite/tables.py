@@ -24,12 +24,14 @@ from pycytominer_transform.common.formats.sqlite.image_sets import (
 )
 from pycytominer_transform.common.formats.sqlite.object_table import columns_in, compartments_in, number_in
 from pycytominer_transform.common.formats.table_names import table_matcher
-from pycytominer_transform.common.model.column_types import names_measurement, names_whole_number
+from pycytominer_transform.common.model.column_types import names_count, names_measurement, names_whole_number
 from pycytominer_transform.common.model.naming import listed, quoted, table_prefix
 from pycytominer_transform.common.model.preset import Preset, declares_text
 from pycytominer_transform.common.storage.location import Location
 
 _SAMPLE_ROWS = 50
+_MOST_COUNTED = 10_000
+"""Rows of a table whose counts are all looked at: more than the image sets of a plate."""
 _PER = re.compile(r"(?:^|[^a-z])per_", re.IGNORECASE)
 """Begins the names of ExportToDatabase's tables, ``Per_Cells``; elsewhere no prefix of an experiment begins so."""
 
@@ -250,6 +252,9 @@ def _sample_rows(
     queries = [f"SELECT {terms} FROM {name} WHERE {start} AND {condition} LIMIT {_SAMPLE_ROWS}" for start in starts]
     rows = [row for query in queries for row in connection.execute(query)]
     sample.add(list(table.columns), rows)
+    for column in filter(names_count, table.columns if sum(table.rows_of.values()) <= _MOST_COUNTED else ()):
+        for (value,) in connection.execute(f"SELECT DISTINCT {quoted(column)} FROM {name} WHERE {condition}"):
+            sample.columns[column].see_stored(value)
     for column, declared in table.columns.items():
         if declares_text(declared) and not _is_number_by_name(column, sample):
             sample.fix(column, "string")
