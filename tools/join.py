@@ -222,7 +222,9 @@ def _opened(
                 aggregate=options.aggregate_children,
             )  # fmt: skip
         if inputs.platemap:
-            join = PlatemapJoin(join, inputs.platemap, manifest)
+            images = () if inputs.query else [each for each in manifest.tables if each.table == manifest.preset.image]
+            image_columns = {column.name for schema in images for column in schema.columns}
+            join = PlatemapJoin(join, inputs.platemap, in_order=not inputs.query, image_columns=image_columns)
         yield CountedJoin(join, manifest, in_order=not inputs.query) if options.counts else join
 
 

@@ -24,13 +24,6 @@ def join_query(plan: JoinPlan) -> str:
     return "\n".join(lines)
 
 
-def duplicate_query(table: str, keys: list[str]) -> str:
-    """Write the query that finds an object, or image set, that a table holds twice."""
-    columns = ", ".join(quoted(key) for key in keys)
-    present = f" WHERE {quoted(keys[-1])} IS NOT NULL" if keys else ""
-    return f"SELECT {columns} FROM {quoted(table)}{present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-
-
 def parents_query(child: Partner) -> str:
     """Write the query that finds the parent's row for each row of a child table, in the children's order."""
     table, via = quoted(child.table), quoted(child.via)

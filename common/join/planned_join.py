@@ -12,7 +12,6 @@ from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.join.children import Aggregate, aggregate_children, aggregated_schema
 from pycytominer_transform.common.join.join_sql import (
     ROW,
-    duplicate_query,
     join_query,
     parents_query,
     queries,
@@ -187,10 +186,10 @@ def _matching_rows(
             view = tables[name].select(columns).append_column(ROW, pa.arange(0, tables[name].num_rows))
             connection.register(name, view)
         for partner in (*plan.partners, *children):
-            keys_of_one = [*partner.scope, partner.object_number] if partner.object_number else [*partner.scope]
-            _refuse_duplicates(connection, partner.table, tables[partner.table], keys_of_one)
+            numbered = [partner.object_number] if partner.object_number else []
+            _refuse_duplicates(partner.table, tables[partner.table], [*partner.scope, *numbered])
         if plan.anchor_number:
-            _refuse_duplicates(connection, plan.anchor, tables[plan.anchor], list(plan.order))
+            _refuse_duplicates(plan.anchor, tables[plan.anchor], list(plan.order))
         for partner in plan.partners:
             if partner.is_child:
                 _refuse_siblings(connection, partner)
@@ -202,29 +201,23 @@ def _matching_rows(
             connection.unregister(name)
 
 
-def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, keys: list[str]) -> None:
-    if _are_distinct(rows, keys):
-        return
-    for twice in connection.sql(duplicate_query(table, keys)).fetchall():
-        named = ", ".join(f"{key} {value}" for key, value in zip(keys, twice, strict=True))
-        error = BadDatasetError(
-            f"table {table} holds {named} more than once, which would multiply cells; is a file there twice?"
-        )
-        error.dataset = twice[keys.index(DATASET)]
-        raise error
-
-
-def _are_distinct(rows: pa.Table, keys: list[str]) -> bool:
-    """Say whether no two rows have the same keys; Arrow needs a tenth of the time that DuckDB plans its query for.
-
-    Rows without the last key, the object's number, are not looked at; nor does DuckDB's query.
-    """
+def _refuse_duplicates(name: str, table: pa.Table, keys: list[str]) -> None:
+    """Refuse an object, or an image set, that a table holds twice; rows without an object number do not count."""
     import pyarrow.compute as pc
 
-    present = rows.select(keys)
-    if keys and present[keys[-1]].null_count:
-        present = present.filter(pc.is_valid(present[keys[-1]]))
-    return bool(present.group_by(keys, use_threads=False).aggregate([]).num_rows == present.num_rows)
+    rows = table.select(keys)
+    if rows[keys[-1]].null_count:
+        rows = rows.filter(pc.is_valid(rows[keys[-1]]))
+    counted = rows.group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    if counted.num_rows == rows.num_rows:
+        return
+    [twice] = counted.filter(pc.greater(counted["count_all"], 1)).select(keys).slice(0, 1).to_pylist()
+    named = ", ".join(f"{key} {value}" for key, value in twice.items())
+    error = BadDatasetError(
+        f"table {name} holds {named} more than once, which would multiply cells; is a file there twice?"
+    )
+    error.dataset = twice[DATASET]
+    raise error
 
 
 def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner) -> None:
@@ -254,7 +247,7 @@ def _gather(plan: JoinPlan, tables: dict[str, pa.Table], rows: pa.Table) -> pa.T
 
 
 def _is_identity(rows: pa.ChunkedArray, number: int) -> bool:
-    """Say whether the rows are all of a table's, in its own order, so that nothing need be copied."""
+    """Return whether the rows are all of a table's rows in their order, so that nothing need be copied."""
     import pyarrow as pa
 
     return len(rows) == number and rows.combine_chunks().equals(pa.arange(0, number))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.join.planned_join import JoinedPart, PlannedJoin
+from pycytominer_transform.common.join.planned_join import JoinedPart
 from pycytominer_transform.common.join.platemap_file import Platemap, PlatemapColumn, entry_label
 from pycytominer_transform.common.join.platemap_sheets import find_name
 from pycytominer_transform.common.model.conversion import BadValues, convert_values
@@ -15,44 +16,28 @@ from pycytominer_transform.common.model.naming import listed, profile_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pycytominer_transform.common.join.planned_join import PlannedJoin
     from pycytominer_transform.common.join.user_query import QueryJoin
-    from pycytominer_transform.common.model.manifest import Manifest
 
 BEGINNINGS = ("", "Metadata_", "Image_Metadata_")
 """What may stand before a key's name in the profiles."""
+_SEPARATOR = "\0"
+"""Between the keys of a cell; a platemap holds no NUL."""
 
 
 class PlatemapJoin:
-    """Puts a platemap's columns beside the cells that another join gives."""
-
-    def __init__(self, inner: PlannedJoin | QueryJoin, platemap: Platemap, manifest: Manifest) -> None:
-        self._inner = inner
-        is_planned = isinstance(inner, PlannedJoin)
-        image = [schema for schema in manifest.tables if schema.table == manifest.preset.image and is_planned]
-        image_columns = {column.name for schema in image for column in schema.columns}
-        self._lookup = PlatemapLookup(platemap, inner.schema, in_order=is_planned, image_columns=image_columns)
-        self.schema = self._lookup.added_to(inner.schema.empty_table())[0].schema
-
-    def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
-        """Join one part."""
-        joined = self._inner.join(tables)
-        profiles, counts = self._lookup.added_to(joined.profiles)
-        return replace(joined, profiles=profiles, counts=joined.counts | {"platemap": counts})
-
-
-class PlatemapLookup:
-    """Finds the platemap's entry for every cell.
+    """Puts a platemap's columns beside the cells that another join gives.
 
     Parameters
     ----------
+    inner : PlannedJoin or QueryJoin
+        The other join.
     platemap : Platemap
-        What to put beside the cells.
-    schema : pyarrow.Schema
-        Of the profiles without it.
+        The wells and their columns.
     in_order : bool
-        Whether to put the columns into the order of profiles; else they come last.
+        Put the columns into the order of profiles; else they come last.
     image_columns : collection of str
-        Columns that the profiles would have if they were asked for.
+        The columns that ``--image-columns`` could add to the profiles.
 
     Raises
     ------
@@ -61,9 +46,10 @@ class PlatemapLookup:
     """
 
     def __init__(
-        self, platemap: Platemap, schema: pa.Schema, *, in_order: bool, image_columns: Collection[str] = ()
+        self, inner: PlannedJoin | QueryJoin, platemap: Platemap, *, in_order: bool, image_columns: Collection[str] = ()
     ) -> None:
-        self._platemap = platemap
+        self._inner, self._platemap = inner, platemap
+        schema = inner.schema
         self._places = [_place(key.profiles, schema, image_columns) for key in platemap.keys]
         self._rows = {entry: row for row, entry in enumerate(platemap.entries)}
         self._columns = {column.name: _array(column) for column in platemap.columns}
@@ -75,53 +61,52 @@ class PlatemapLookup:
             )
         names = [*schema.names, *self._columns]
         self._order = profile_order(names) if in_order else names
+        self.schema = self._with_columns(schema.empty_table())[0].schema
 
-    def added_to(self, profiles: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-        """Put the platemap's columns beside the cells; null where a cell's well is null or without an entry.
+    def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
+        """Join one part.
 
-        Returns
-        -------
-        pyarrow.Table
-            The same rows.
-        dict
-            ``cells`` of each entry that has any, cells ``without_entry`` of each well that has none, how many cells are
-            ``without_well``, and with a batch's platemaps the cells ``without_map`` of each plate that has none.
+        The columns are null for cells without a well, and of wells without an entry. The counts have ``platemap``: the
+        ``cells`` of each entry, the cells ``without_entry`` by well, the number of cells ``without_well``, and for a
+        batch the cells ``without_map`` by plate.
         """
+        joined = self._inner.join(tables)
+        profiles, counts = self._with_columns(joined.profiles)
+        return replace(joined, profiles=profiles, counts=joined.counts | {"platemap": counts})
+
+    def _with_columns(self, profiles: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the profiles with the platemap's columns, and the counts."""
         import pyarrow as pa
 
-        codes, keys = self._coded(profiles)
+        codes, keys = self._keys_of(profiles)
         rows = pa.array([None if key is None else self._rows.get(key) for key in keys], type=pa.int64())
-        found = rows.take(codes)
+        row_of_cell = rows.take(codes)
         for name, values in self._columns.items():
-            profiles = profiles.append_column(pa.field(name, values.type), values.take(found))
+            profiles = profiles.append_column(pa.field(name, values.type), values.take(row_of_cell))
         return profiles.select(self._order), self._counted(codes, keys)
 
-    def _coded(self, profiles: pa.Table) -> tuple[pa.Array, list[tuple[str, ...] | None]]:
-        """Give for each cell the number of its key, and the distinct keys in that order; None where a well is null."""
+    def _keys_of(self, profiles: pa.Table) -> tuple[pa.Array, list[tuple[str, ...] | None]]:
+        """Return for each cell the position of its key in the list of distinct keys; None stands for no well."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        combined, distinct = pa.nulls(profiles.num_rows, pa.int64()).fill_null(0), [list[Any]()]
+        columns = []
         for place, key in zip(self._places, self._platemap.keys, strict=True):
             column = profiles.column(place)
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
-            encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+            encoded = column.combine_chunks().dictionary_encode()
             texts = [_text(value) for value in encoded.dictionary.to_pylist()]
-            scaled = pc.multiply(combined, max(len(texts), 1))
-            again = pc.add(scaled, encoded.indices.cast(pa.int64())).dictionary_encode()
-            combined = again.indices.cast(pa.int64())
-            pairs = [divmod(number, max(len(texts), 1)) for number in again.dictionary.to_pylist()]
-            named = [None if text is None else key.same(text) for text in texts]
-            distinct = [[*distinct[before], named[own]] for before, own in pairs]
-        return combined, [None if None in key else tuple(key) for key in distinct]
+            normal = [None if text is None else key.normal(text) for text in texts]
+            columns.append(pa.array(normal, type=pa.string()).take(encoded.indices))
+        encoded = pc.binary_join_element_wise(*columns, _SEPARATOR).dictionary_encode(null_encoding="encode")
+        keys = [None if text is None else tuple(text.split(_SEPARATOR)) for text in encoded.dictionary.to_pylist()]
+        return encoded.indices, keys
 
     def _counted(self, codes: pa.Array, keys: list[tuple[str, ...] | None]) -> dict[str, Any]:
         import pyarrow.compute as pc
 
-        cells: dict[str, int] = {}
-        without_entry: dict[str, int] = {}
-        without_map: dict[str, int] = {}
+        cells, without_entry, without_map = Counter[str](), Counter[str](), Counter[str]()
         without_well = 0
         plates = self._platemap.plates
         for pair in pc.value_counts(codes).to_pylist():
@@ -129,16 +114,15 @@ class PlatemapLookup:
             if key is None:
                 without_well += number
             elif plates and key[0] not in plates:
-                without_map[key[0]] = without_map.get(key[0], 0) + number
+                without_map[key[0]] += number
             else:
-                counted = cells if key in self._rows else without_entry
-                counted[entry_label(key)] = counted.get(entry_label(key), 0) + number
-        counts = {"cells": cells, "without_entry": without_entry, "without_well": without_well}
-        return counts | {"without_map": without_map} if plates else counts
+                (cells if key in self._rows else without_entry)[entry_label(key)] += number
+        counts = {"cells": dict(cells), "without_entry": dict(without_entry), "without_well": without_well}
+        return counts | {"without_map": dict(without_map)} if plates else counts
 
 
 def _place(wanted: str, schema: pa.Schema, image_columns: Collection[str]) -> int:
-    """Find a key among the profiles' columns."""
+    """Return the position of a key among the profiles' columns."""
     import pyarrow as pa
 
     name = find_name(wanted, schema.names, BEGINNINGS)
@@ -158,7 +142,7 @@ def _place(wanted: str, schema: pa.Schema, image_columns: Collection[str]) -> in
 
 
 def _text(value: Any) -> str | None:
-    """Write a value of the profiles as a platemap would have it; None where there is none."""
+    """Return a value of the profiles as a platemap writes it; None for no value."""
     if value is None or value != value or value == "":
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

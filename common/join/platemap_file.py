@@ -27,8 +27,8 @@ class PlatemapKey:
         """Whether its values are wells."""
         return any("well" in name.lower() for name in (self.column, self.profiles))
 
-    def same(self, text: str) -> str:
-        """Write a value as all are written that mean the same: a well as ``A01``, another text as it stands."""
+    def normal(self, text: str) -> str:
+        """Return the normal form of a value: of a well ``A01``, else the text itself."""
         return well_name(text) if self.is_well else text
 
 
@@ -53,7 +53,7 @@ class Platemap:
     keys : sequence of PlatemapKey
         What rows are found by.
     entries : sequence of tuple of str
-        The keys' values, row by row, as `PlatemapKey.same` writes them; no two are equal.
+        The keys' values, row by row, as `PlatemapKey.normal` writes them; no two are equal.
     columns : sequence of PlatemapColumn
         All other columns.
     plates : collection of str
@@ -110,7 +110,7 @@ def read_platemap(path: str, on: Sequence[str] = (), storage: StorageOptions | N
         plate = [key for key in keys if key.column == PLATE] or [PlatemapKey(PLATE, "plate")]
         keys = (*plate, *(key for key in keys if key.column != PLATE))
     rows = [row for _, row in sheet.rows]
-    entries = [tuple(key.same(row[key.column]) for key in keys) for row in rows]
+    entries = [tuple(key.normal(row[key.column]) for key in keys) for row in rows]
     _check_entries(entries, [number for number, _ in sheet.rows], keys, path)
     key_columns = {key.column for key in keys}
     columns = tuple(_column(name, [row[name] for row in rows]) for name in sheet.names if name not in key_columns)

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -18,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plates_sheets import SMALL, Tables, set_column, small_tables, write_sheets
 from pycytominer_transform.common.errors import DataError, PctError
-from pycytominer_transform.common.join.platemap import PlatemapLookup
-from pycytominer_transform.common.join.platemap_file import PlatemapKey, read_platemap
+from pycytominer_transform.common.join.planned_join import JoinedPart, PlannedJoin
+from pycytominer_transform.common.join.platemap import PlatemapJoin
+from pycytominer_transform.common.join.platemap_file import Platemap, PlatemapKey, read_platemap
 from pycytominer_transform.common.model.naming import profile_order
 from pycytominer_transform.tools import flow, join
 
@@ -259,12 +261,18 @@ def test_a_part_of_another_platemap_is_made_again(tmp_path: Path) -> None:
 def test_a_well_is_the_same_however_it_is_written(row: str, column: int, zeros: int, between: str) -> None:
     key = PlatemapKey("well_position", "Metadata_Well")
     written = f"{row}{between}{'0' * zeros}{column}"
-    assert key.same(written) == key.same(f"{row.lower()}{column}") == f"{row.upper()}{column:02d}"
-    assert key.same(key.same(written)) == key.same(written)
-    assert PlatemapKey("plate", "Metadata_Plate").same(written) == written
+    assert key.normal(written) == key.normal(f"{row.lower()}{column}") == f"{row.upper()}{column:02d}"
+    assert key.normal(key.normal(written)) == key.normal(written)
+    assert PlatemapKey("plate", "Metadata_Plate").normal(written) == written
 
 
 KEYS = st.sampled_from(["1", "01", "A1", "a01", "A/1", "/", "\\", "x,y", "nan", "3.0"])
+
+
+def platemap_join(platemap: Platemap, schema: pa.Schema) -> PlatemapJoin:
+    """Return the join of a platemap with the profiles in the tables of a part."""
+    inner = SimpleNamespace(schema=schema, join=lambda tables: JoinedPart(tables["profiles"], {}))
+    return PlatemapJoin(cast(PlannedJoin, inner), platemap, in_order=True)
 
 
 @given(
@@ -279,8 +287,9 @@ def test_rows_are_found_by_all_their_keys(
         csv.writer(file).writerows([("one", "two", "what"), *((*entry, f"{entry}") for entry in entries)])
     columns = [pa.array([cell[place] for cell in cells], pa.string()) for place in (0, 1)]
     profiles = pa.table(columns, names=["Metadata_One", "Metadata_Two"])
-    lookup = PlatemapLookup(read_platemap(str(path), ("one", "two")), profiles.schema, in_order=True)
-    halves = [lookup.added_to(profiles.slice(0, 7)), lookup.added_to(profiles.slice(7))]
+    join = platemap_join(read_platemap(str(path), ("one", "two")), profiles.schema)
+    joined = [join.join({"profiles": half}) for half in (profiles.slice(0, 7), profiles.slice(7))]
+    halves = [(half.profiles, half.counts["platemap"]) for half in joined]
     given_rows = [what for table, _ in halves for what in table["Metadata_what"].to_pylist()]
     assert given_rows == [f"{cell}" if cell in entries else None for cell in cells]
     found = [sum(sum(counts[name].values()) for _, counts in halves) for name in ("cells", "without_entry")]
@@ -311,7 +320,7 @@ def test_numbers_of_cells_are_found_by_their_text(tmp_path: Path) -> None:
     coded = pa.array(["3", None, "03", "3"]).dictionary_encode()
     for values in (pa.array([3, -1, 7]), pa.array([3.0, 4.5, float("nan")]), coded):
         profiles = pa.table({"Metadata_Site": values})
-        table, _ = PlatemapLookup(platemap, profiles.schema, in_order=False).added_to(profiles)
+        table = platemap_join(platemap, profiles.schema).join({"profiles": profiles}).profiles
         wanted = {3: "good", "3": "good", 4.5: "bad", -1: "none"}
         assert table["Metadata_focus"].to_pylist() == [wanted.get(value) for value in values.to_pylist()]
     (tmp_path / "p.csv").write_text("site,focus\n3,good\n3,bad\n")
