@@ -15,11 +15,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pycytominer_transform.common.errors import StorageError, UsageError
+from pycytominer_transform.common.model.preset import parse_toml
 from pycytominer_transform.common.runtime.messages import count, logger
+from pycytominer_transform.common.storage.standard_io import read_small_file
 
 _LIBRARY = "dask_jobqueue"
 CLUSTERS = tuple(f"{name}Cluster" for name in ("HTCondor", "LSF", "Moab", "OAR", "PBS", "SGE", "SLURM"))
@@ -101,14 +102,7 @@ def read_dask_cluster(path: str) -> DaskCluster:
     UsageError
         It cannot be read, has a key too many or too few, or dask-jobqueue is missing or refuses the arguments.
     """
-    import tomllib
-
-    try:
-        keys = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None)
-        message = f"cannot read the cluster {path}: {reason}" if reason else f"the cluster {path} is not TOML: {error}"
-        raise UsageError(message) from error
+    keys = parse_toml(read_small_file(path, "the cluster"), f"the cluster {path}")
     if unknown := sorted(set(keys) - set(_KEYS)):
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; a cluster has {', '.join(_KEYS)}")
     kind, jobs, arguments = keys.get("cluster", ""), keys.get("jobs", 1), keys.get("arguments", {})

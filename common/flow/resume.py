@@ -96,7 +96,7 @@ def _finished_parquet(file: Location, matches: Callable[[dict[bytes, bytes]], bo
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with suppress(pa.ArrowException, OSError, PctError), file.open("rb") as opened:
+    with suppress(pa.ArrowException, OSError, IndexError, PctError), file.open("rb") as opened:
         footer = pq.read_metadata(opened)
         metadata = footer.metadata or {}
         if matches(metadata):
@@ -111,7 +111,7 @@ def _finished_parquet(file: Location, matches: Callable[[dict[bytes, bytes]], bo
 def _provenance(metadata: dict[bytes, bytes]) -> tuple[Step, ...]:
     from pycytominer_transform.common.write.parquet import PROVENANCE_KEY
 
-    return steps_from_json(metadata.get(PROVENANCE_KEY.encode(), b"").decode())
+    return steps_from_json(metadata.get(PROVENANCE_KEY.encode(), b""))
 
 
 def _left_out(steps: Sequence[Step]) -> dict[str, int]:

@@ -226,8 +226,7 @@ def _files_in(folders: Sequence[Location], history: History) -> list[Location]:
         if MANIFEST_FILE in names:
             manifest = read_manifest_beside(folder)
             _check_names(folder, manifest, names)
-            shard = next((step.options.get("shard") for step in manifest.provenance), None) or (1, 1)
-            shares.append(_Share(folder, tuple(manifest.parts), manifest.parts_total, shard))
+            shares.append(_Share(folder, tuple(manifest.parts), manifest.parts_total, _shard_of(manifest)))
             history.add(manifest.provenance)
         files += [
             folder / name for name in names if name.endswith(".arrow") and "/" not in name and name != MANIFEST_FILE
@@ -240,6 +239,14 @@ def _files_in(folders: Sequence[Location], history: History) -> list[Location]:
     if len(folders) > 1:
         _check_shares(shares)
     return sorted(files, key=lambda file: (file.name, str(file)))
+
+
+def _shard_of(manifest: Manifest) -> tuple[int, int]:
+    """Return the share of its source that `pct-discover` was told to take."""
+    match next((step.options.get("shard") for step in manifest.provenance), None):
+        case [int() as index, int() as number] if 1 <= index <= number:
+            return index, number
+    return 1, 1
 
 
 def _check_names(folder: Location, manifest: Manifest, names: Sequence[str]) -> None:
@@ -265,13 +272,14 @@ def _check_shares(shares: Sequence[_Share]) -> None:
                 )
             folder_of[part] = share.folder
     # Shares that pct-discover made are whole only together; pct-extract's are shares of what it was given.
-    is_one_shard = len({tuple(share.shard) for share in shares}) == 1
-    expected: set[int] = set()
-    for share in shares:
-        index, number = share.shard if is_one_shard else (1, 1)
-        expected.update(range(index, share.parts_total + 1, number))
-    if missing := sorted(expected.difference(folder_of)):
+    is_one_shard = len({share.shard for share in shares}) == 1
+    index, number = shares[0].shard if is_one_shard else (1, 1)
+    # Not a set: a damaged manifest may say any number.
+    expected = range(index, max(share.parts_total for share in shares) + 1, number)
+    missing = len(expected) - sum(part in expected for part in folder_of)
+    if missing:
+        first = next(part for part in expected if part not in folder_of)
         raise StageEndedEarlyError(
-            f"{shares[0].folder} and the other folders lack part {missing[0]} ({len(missing)} of "
-            f"{len(expected)} parts are missing); give all shares of the source"
+            f"{shares[0].folder} and the other folders lack part {first} ({missing} of {len(expected)} parts are "
+            "missing); give all shares of the source"
         )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-import msgspec
 import xxhash
 from pycytominer_transform.common.errors import DataError, PctError, StageEndedEarlyError, describe_os_error
 from pycytominer_transform.common.ipc.next_stage import command_for
 from pycytominer_transform.common.ipc.stream_writer import CLOSING, PART, Closing, empty_batch
+from pycytominer_transform.common.model.provenance import from_json
 from pycytominer_transform.common.storage.destination import storage_errors
 from pycytominer_transform.common.storage.location import Location
 from pycytominer_transform.common.storage.options import StorageOptions
@@ -222,7 +222,7 @@ def _open_stream(file: BinaryIO, where: str, *, is_file: bool = False) -> OpenSt
             checksum = source.checksum
             with _arrow_errors(where):
                 try:
-                    batch = _decoded(reader.read_next_batch_with_custom_metadata())
+                    batch = _decoded(reader.read_next_batch_with_custom_metadata(), where)
                 except StopIteration:
                     # Arrow takes the end of the file for the end of the stream.
                     if source.last_bytes != _END_OF_STREAM or (is_file and not file.read().endswith(_FILE_MAGIC)):
@@ -251,18 +251,18 @@ def _open_file(file: io.BufferedReader, where: str) -> OpenStream:
     def batches() -> Iterator[_Batch]:
         for number in range(reader.num_record_batches):
             with _arrow_errors(where):
-                batch = _decoded(reader.get_batch_with_custom_metadata(number))
+                batch = _decoded(reader.get_batch_with_custom_metadata(number), where)
             yield batch
 
     return OpenStream(reader.schema, where, batches())
 
 
-def _decoded(item: Any) -> _Batch:
+def _decoded(item: Any, where: str) -> _Batch:
     # Damaged offsets would crash a reader of the values.
     item.batch.validate(full=True)
     metadata = dict(item.custom_metadata or {})
     part = int(metadata[PART]) if PART in metadata else None
-    closing = msgspec.json.decode(metadata[CLOSING], type=Closing) if CLOSING in metadata else None
+    closing = from_json(metadata[CLOSING], Closing, f"the end of {where}") if CLOSING in metadata else None
     return _Batch(item.batch, part, closing)
 
 
@@ -274,7 +274,7 @@ def _arrow_errors(where: str) -> Iterator[None]:
         yield
     except (MemoryError, PctError):
         raise
-    except (ValueError, TypeError, EOFError, pa.ArrowException, msgspec.DecodeError) as error:
+    except (ValueError, TypeError, EOFError, pa.ArrowException) as error:
         raise StageEndedEarlyError(f"{where} is cut off or damaged: {_ENDED_EARLY}") from error
     except OSError as error:
         # Arrow reports a message that is shorter than its header says as an OSError without a number.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -113,7 +113,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     table: str
     prefix: str
-    columns: tuple[Column, ...]
+    columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=1)]
 
     def final_name(self, source_column: str) -> str | None:
         """Return the final name of a source column, in any letter case, or None where the table lacks it."""

@@ -273,12 +273,7 @@ def load_preset(name_or_path: str, read: Callable[[str], bytes] | None = None) -
         raise UsageError(
             f"no preset is named {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file{near}"
         )
-    try:
-        keys = msgspec.toml.decode(read(path) if read else Path(path).read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the preset {path} is not TOML: {error}") from error
-    except RecursionError as error:
-        raise UsageError(f"the preset {path} is nested too deep") from error
+    keys = parse_toml(read(path) if read else Path(path).read_bytes(), f"the preset {path}")
     if unknown := sorted(set(keys) - set(Preset.__struct_fields__)):
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; a preset has {', '.join(Preset.__struct_fields__)}")
     for key, allowed in _CHOICES.items():
@@ -288,6 +283,22 @@ def load_preset(name_or_path: str, read: Callable[[str], bytes] | None = None) -
         return msgspec.convert(keys, Preset)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def parse_toml(content: bytes, what: str) -> dict[str, Any]:
+    """Return the keys of a TOML file; `what` names it in messages.
+
+    Raises
+    ------
+    UsageError
+        It is not TOML.
+    """
+    try:
+        return msgspec.toml.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UsageError(f"{what} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{what} is not TOML: nested too deep") from error
 
 
 def packaged_presets() -> list[Preset]:

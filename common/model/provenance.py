@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.model.version import tool_version
+
+T = TypeVar("T")
+if TYPE_CHECKING:
+    Options = dict[str, Any]
+    Counts = dict[str, Any]
+else:
+    # What is read is checked by these: nothing is nested deeper, and sums of counts fit into 64 bits.
+    _Plain = str | int | float | bool | None
+    _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    Options = dict[str, _Plain | list[_Plain]]
+    Counts = dict[str, _Count | dict[str, _Count | dict[str, _Count]]]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,8 +26,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     tool: str
     version: str
-    options: dict[str, Any]
-    counts: dict[str, Any]
+    options: Options
+    counts: Counts
 
 
 def new_step(tool: str, options: dict[str, Any], counts: dict[str, Any]) -> Step:
@@ -43,8 +54,8 @@ def steps_to_json(steps: Iterable[Step]) -> str:
     return to_json(list(steps))
 
 
-def steps_from_json(text: str) -> tuple[Step, ...]:
-    """Return the steps that a schema's metadata hold; none if the text is empty.
+def from_json(text: str | bytes, kind: type[T], what: str) -> T:
+    """Return the value of a type that JSON from a file or a stream holds; `what` names it in messages.
 
     Raises
     ------
@@ -52,9 +63,20 @@ def steps_from_json(text: str) -> tuple[Step, ...]:
         The text is something else.
     """
     try:
-        return msgspec.json.decode(text, type=tuple[Step, ...]) if text else ()
-    except msgspec.DecodeError as error:
-        raise DataError(f"the provenance that came with the data is damaged ({error})") from error
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DataError(f"{what} is damaged, or was not written by this program ({str(error)[:200]})") from error
+
+
+def steps_from_json(text: str | bytes) -> tuple[Step, ...]:
+    """Return the steps that a schema's metadata hold; none if the text is empty.
+
+    Raises
+    ------
+    DataError
+        The text is something else.
+    """
+    return from_json(text, tuple[Step, ...], "the provenance that came with the data") if text else ()
 
 
 class History:
@@ -83,11 +105,17 @@ class History:
 
 
 def added_counts(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Add up two nested dictionaries of counts."""
+    """Add up two nested dictionaries of counts.
+
+    Raises
+    ------
+    DataError
+        What is a number in one is a dictionary in the other.
+    """
     result = dict(left)
     for key, value in right.items():
-        if isinstance(value, dict):
-            result[key] = added_counts(result.get(key, {}), value)
-        else:
-            result[key] = result.get(key, 0) + value
+        before = result.get(key, type(value)())
+        if isinstance(before, dict) is not isinstance(value, dict):
+            raise DataError(f"the provenance that came with the data is damaged: its counts of {key!r} differ in kind")
+        result[key] = added_counts(before, value) if isinstance(value, dict) else before + value
     return result

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from pycytominer_transform.common.model.provenance import from_json, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,12 +20,12 @@ def count_field(name: str, keys: Sequence[str]) -> pa.Field:
     """Return a column of counts that is still to be filled, by the wells that the key columns name."""
     import pyarrow as pa
 
-    return pa.field(name, pa.int64(), metadata={_KEYS: json.dumps(keys)})
+    return pa.field(name, pa.int64(), metadata={_KEYS: to_json(keys)})
 
 
 def keys_of(field: pa.Field) -> list[str]:
     """Return the key columns of a column of counts that is still to be filled; none for another column."""
-    return [str(name) for name in json.loads((field.metadata or {}).get(_KEYS, b"[]"))]
+    return from_json((field.metadata or {}).get(_KEYS, b"[]"), list[str], f"the key of the column {field.name}")
 
 
 def well_labels(rows: pa.Table | pa.RecordBatch, keys: Sequence[str]) -> pa.Array | pa.ChunkedArray:

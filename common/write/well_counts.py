@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
+from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.model.well_counts import WELLS, keys_of, well_labels
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ class CountedProfiles(ProfilesReader):
                 yield _filled(batch, self.count_keys, wells), part
 
     def _wells(self) -> dict[str, dict[str, int]] | None:
-        return next((step.counts[WELLS] for step in self.steps if WELLS in step.counts), None)
+        """Return the counts of all wells for each column of counts; None as long as the steps do not say them."""
+        for wells in (step.counts.get(WELLS) for step in self.steps):
+            if isinstance(wells, dict) and all(isinstance(wells.get(name), dict) for name in self.count_keys):
+                return wells
+        return None
 
 
 def with_well_counts(reader: ProfilesReader) -> ProfilesReader:
@@ -60,6 +65,8 @@ def with_well_counts(reader: ProfilesReader) -> ProfilesReader:
     count_keys = {column.name: keys for column in reader.schema if (keys := keys_of(column))}
     if not count_keys:
         return reader
+    if absent := {key for keys in count_keys.values() for key in keys}.difference(reader.schema.names):
+        raise DataError(f"the profiles lack {listed(sorted(absent))}, by which their cells are counted")
     schema = pa.schema([column.remove_metadata() for column in reader.schema])
     return CountedProfiles(schema, reader.preset, reader._streams, reader._history, count_keys=count_keys)
 

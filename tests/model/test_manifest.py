@@ -52,10 +52,12 @@ steps = st.builds(
     tool=texts,
     version=texts,
     options=st.dictionaries(texts, st.one_of(texts, numbers, st.booleans(), st.lists(numbers))),
-    counts=st.dictionaries(texts, numbers),
+    counts=st.dictionaries(texts, st.integers(0, 1 << 53)),
 )
 tables_strategy = st.lists(
-    st.builds(TableSchema, table=texts, prefix=texts, columns=st.lists(columns).map(tuple)), min_size=1, max_size=3
+    st.builds(TableSchema, table=texts, prefix=texts, columns=st.lists(columns, min_size=1).map(tuple)),
+    min_size=1,
+    max_size=3,
 )
 
 
