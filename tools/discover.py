@@ -27,6 +27,7 @@ from pycytominer_transform.common.runtime.messages import clear_progress
 from pycytominer_transform.common.storage.options import StorageOptions
 
 TOOL = "pct-discover"
+MANIFEST_SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 HEADING = "looking at the source"
 
 
@@ -53,6 +54,8 @@ def discover(
     ------
     SourceNotFoundError, DataError, StorageError
         See `pycytominer_transform.common.discover.source.discover_manifest`.
+    UsageError
+        The output is named like another kind of file.
     DestinationExistsError
         The output exists and is not to be overwritten.
     """
@@ -60,11 +63,12 @@ def discover(
     from pycytominer_transform.common.ipc.manifest_files import write_manifest
     from pycytominer_transform.common.model.provenance import new_step
     from pycytominer_transform.common.storage.location import named_location, refuse_among_sources
-    from pycytominer_transform.common.storage.standard_io import STANDARD, open_standard_output
+    from pycytominer_transform.common.storage.standard_io import STANDARD, check_suffix, open_standard_output
 
     options = options or DiscoverOptions()
     place = named_location(output, storage)
     if output != STANDARD:
+        check_suffix(output, place, "a manifest", MANIFEST_SUFFIXES)
         place.check_destination(overwrite=overwrite, is_folder=False)
     manifest, skipped = discover_manifest(source, options, storage)
     counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}

@@ -101,7 +101,7 @@ def extract(
 
     options = options or ExtractOptions()
     began = time.monotonic()
-    with open_output(output, is_bundle_entry, overwrite=overwrite, sync=sync, storage=storage) as sink:
+    with open_output(output, is_bundle_entry, what="a bundle", overwrite=overwrite, sync=sync, storage=storage) as sink:
         whole = manifest if isinstance(manifest, Manifest) else read_manifest(manifest, storage)
         chosen = prepared(whole.shard(*options.shard), options)
         summary = ExtractSummary({schema.table: 0 for schema in chosen.tables})

@@ -156,7 +156,9 @@ def join(
     counts: dict[str, Any] = {}
     parts = 0
     with (
-        open_output(output, is_profiles_entry, overwrite=overwrite, sync=sync, storage=storage) as sink,
+        open_output(
+            output, is_profiles_entry, what="profiles", overwrite=overwrite, sync=sync, storage=storage
+        ) as sink,
         open_bundle(bundle, storage) as reader,
         _opened(reader.manifest, options, inputs) as joiner,
     ):

@@ -192,7 +192,7 @@ def _matching_rows(
             _refuse_duplicates(plan.anchor, tables[plan.anchor], list(plan.order))
         for partner in plan.partners:
             if partner.is_child:
-                _refuse_siblings(connection, partner)
+                _refuse_siblings(connection, partner, plan)
         rows = connection.sql(join_query(plan)).to_arrow_table()
         found = {child.table: connection.sql(parents_query(child)).to_arrow_table()[ROW] for child in children}
         return rows, found
@@ -220,15 +220,16 @@ def _refuse_duplicates(name: str, table: pa.Table, keys: list[str]) -> None:
     raise error
 
 
-def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner) -> None:
+def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner, plan: JoinPlan) -> None:
     """Refuse a parent with several children: it would come out several times, with all its measurements."""
     for *numbers, count in connection.sql(siblings_query(child)).fetchall():
         keys = (*child.scope, f"object {child.via_number}")
         named = ", ".join(f"{key} {value}" for key, value in zip(keys, numbers, strict=True))
+        others = [plan.anchor, *(found.table for found in plan.partners if found.object_number and not found.is_child)]
         raise DataError(
             f"table {child.table} holds {count} objects of one of {child.via} ({named}), which would multiply cells; "
-            "make one row of them with --aggregate-children mean or count, join them with --sql, or leave "
-            f"{child.table} out with pct-discover --compartments"
+            "make one row of them with --aggregate-children mean or count, join them with --sql, or leave them out "
+            f"with pct-discover --compartments {','.join(others)}"
         )
 
 

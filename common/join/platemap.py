@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class PlatemapJoin:
         if clashing := [name for name in self._columns if name.lower() in present]:
             raise UsageError(
                 f"the platemap's {listed(clashing)} would be a column that the profiles have already; rename it or "
-                "leave it out of the platemap, or make it a key with --platemap-on"
+                f"leave it out of the platemap, or match by it with --platemap-on {_keys_with(platemap, clashing)}"
             )
         names = [*schema.names, *self._columns]
         self._order = profile_order(names) if in_order else names
@@ -119,6 +120,11 @@ class PlatemapJoin:
                 (cells if key in self._rows else without_entry)[entry_label(key)] += number
         counts = {"cells": dict(cells), "without_entry": dict(without_entry), "without_well": without_well}
         return counts | {"without_map": dict(without_map)} if plates else counts
+
+
+def _keys_with(platemap: Platemap, more: Sequence[str]) -> str:
+    keys = (key.column if key.column == key.profiles else f"{key.column}={key.profiles}" for key in platemap.keys)
+    return shlex.quote(",".join([*keys, *(name.removeprefix("Metadata_") for name in more)]))
 
 
 def _place(wanted: str, schema: pa.Schema, image_columns: Collection[str]) -> int:

@@ -204,7 +204,8 @@ def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, found: Sequence[P
     if not left:
         return
     one, names = left[0], listed([schema.table for schema in left])
-    ways = f"leave {names} out with pct-discover --compartments, or join by a query of your own with --sql"
+    kept = ",".join(name for name in manifest.compartments if manifest.schema_of(name) not in left)
+    ways = f"take the others alone with pct-discover --compartments {kept}, or join by a query of your own with --sql"
     for child in (partner.table for partner in found if partner.is_child):
         if column := parent_number(preset, one, child):
             raise UsageError(f"{one.table} is a child of {child} by {column}, and {child} is itself a child; {ways}")

@@ -6,13 +6,14 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from pycytominer_transform.common.errors import PctError, SourceNotFoundError, UsageError
 from pycytominer_transform.common.storage.destination import OutputFolder, storage_errors
-from pycytominer_transform.common.storage.location import named_location
+from pycytominer_transform.common.storage.location import Location, named_location
 from pycytominer_transform.common.storage.options import StorageOptions
 
 Sink = BinaryIO | OutputFolder | None
@@ -95,8 +96,9 @@ def open_standard_output(what: str = "Arrow") -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_output(
-    output: str | None, is_ours: Callable[[str], bool], *, overwrite: bool, sync: bool, storage: StorageOptions | None
-) -> Iterator[Sink]:
+    output: str | None, is_ours: Callable[[str], bool], *, what: str, overwrite: bool, sync: bool,
+    storage: StorageOptions | None,
+) -> Iterator[Sink]:  # fmt: skip
     """Open an output before anything is read: a stream, a folder that is there when the block ends well, or memory.
 
     Parameters
@@ -105,13 +107,15 @@ def open_output(
         A path or a prefix; ``-`` for standard output; None for memory.
     is_ours : callable
         Whether an entry of a folder is one that this program wrote, and may be overwritten.
+    what : str
+        What the output is, for messages.
     sync : bool
         Wait until a folder is on the disk.
 
     Raises
     ------
     UsageError
-        Standard output is a terminal.
+        Standard output is a terminal, or the output is named like another kind of file.
     DestinationExistsError, StorageError
         The output exists, or the disk or the store refuses.
     """
@@ -122,9 +126,32 @@ def open_output(
             yield stream
     else:
         place = named_location(output, storage)
+        check_suffix(output, place, what)
         place.check_destination(overwrite=overwrite, is_folder=True)
         with place.complete_folder(overwrite=overwrite, is_ours=is_ours, lasting=sync) as folder:
             yield folder
+
+
+def check_suffix(output: str, place: Location, what: str, suffixes: Sequence[str] = ()) -> None:
+    """Refuse the name of another kind of file, so that nobody gets what its name does not say.
+
+    Parameters
+    ----------
+    suffixes : sequence of str
+        Those of a file; none for a folder, whose name may have a suffix only before a ``/``.
+
+    Raises
+    ------
+    UsageError
+        It has another suffix.
+    """
+    suffix = PurePosixPath(place.name).suffix
+    if not suffix or suffix.lower() in suffixes or place.is_dir() or (output.endswith("/") and not suffixes):
+        return
+    bare = output.rstrip("/").removesuffix(suffix)
+    if suffixes:
+        raise UsageError(f"{output}: {what} is an Arrow file; give {bare}{suffixes[0]}")
+    raise UsageError(f"{output}: the output is {what}, a folder; give {bare}, or {output}/ for a folder of this name")
 
 
 def grow_pipe(descriptor: int) -> None:

@@ -140,6 +140,12 @@ def experiment_without_images(tmp_path: Path) -> Path:
     return file
 
 
+def two_kinds(tmp_path: Path) -> Path:
+    """Put the database of another plate into a plate's folder."""
+    database(lambda _: None)(tmp_path).rename(plate(tmp_path) / "other.sqlite")
+    return tmp_path / "plate"
+
+
 def packed(tmp_path: Path) -> Path:
     source = plate(tmp_path)
     for file in [*source.rglob("Cells.csv")]:
@@ -195,6 +201,32 @@ CASES = {
         each(with_spots), r"make one row of them with (?P<advice>--aggregate-children mean) or count",
         {"discover": ["--compartments", "cells,cytoplasm,nuclei,ph3"]},
     ),
+    "several children, counted": Case(
+        each(with_spots), r"make one row of them with (?P<advice>--aggregate-children) mean or count",
+        {"discover": ["--compartments", "cells,cytoplasm,nuclei,ph3"]}, {"--aggregate-children": "count"},
+    ),
+    "several children, left out": Case(
+        each(with_spots), r"or leave them out with (?P<advice>(pct-discover )?--compartments [^;]*)",
+        {"discover": ["--compartments", "cells,cytoplasm,nuclei,ph3"]},
+    ),
+    "an unrelated table": Case(
+        each(with_second_segmentation), r"take the others alone with (?P<advice>(pct-discover )?--compartments \S*),",
+        {"discover": ["--compartments", "cells,cytoplasm,nuclei,cells_two", "--anchor", "cytoplasm"]},
+    ),
+    "two kinds in one folder": Case(two_kinds, r"choose one with (?P<advice>--preset cellprofiler_csv) or --preset"),
+    "the other kind": Case(two_kinds, r"choose one with .* or (?P<advice>--preset .*)$"),
+    "a platemap's column that the profiles have": Case(
+        plate, r"or match by it with (?P<advice>--platemap-on [^;]*)",
+        {"join": ["--platemap", "{folder}/plates.csv"]},
+    ),
+    "a platemap of several plates": Case(
+        plate, r"name further keys with (?P<advice>--platemap-on), such as plate,well",
+        {"join": ["--platemap", "{folder}/twice.csv"]}, {"--platemap-on": "plate,well"},
+    ),
+    "a platemap without wells": Case(
+        plate, r"say which it is with (?P<advice>--platemap-on), such as hole=well",
+        {"join": ["--platemap", "{folder}/holes.csv"]}, {"--platemap-on": "hole=well"},
+    ),
     "columns of images": Case(plate, r"passed over: .*; (?P<advice>--image-columns all) takes them"),
     "much in a packed file": Case(
         packed, r"allow more with (?P<advice>(pct-extract )?--max-inflate)", {"extract": ["--max-inflate", "100"]},
@@ -245,6 +277,9 @@ def advised(ended: Sequence[Ran], case: Case) -> tuple[str, str]:
 
 
 def words_of(case: Case, folder: Path) -> Words:
+    (folder / "plates.csv").write_text("well,plate,Dose\nA01,P1,1\n")
+    (folder / "twice.csv").write_text("plate,well,Dose\nP1,A01,1\nP2,A01,2\n")
+    (folder / "holes.csv").write_text("hole,Dose\nA01,1\n")
     (folder / "map.csv").write_text("Image_Group_Number,Dose\n1,0.5\n2,1\n")
     return {stage: [word.replace("{folder}", str(folder)) for word in words] for stage, words in case.words.items()}
 
@@ -355,6 +390,24 @@ def test_an_output_of_another_kind(tool: str, name: str, tmp_path: Path, monkeyp
     run(tool, place, "-o", name, "--overwrite").done()
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "y/x.v2"])
+@pytest.mark.parametrize("stage", ["discover", "extract", "join"])
+def test_an_output_that_another_stage_makes(
+    stage: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("y").mkdir()
+    assert stages(plate(tmp_path), tmp_path / "in", {})[-1].code == 0
+    place = tmp_path / {"extract": "in/manifest.arrow", "join": "in/bundle"}.get(stage, "plate")
+    line = run(stage, place, "-q", "-o", name).failed(2, f"{name}: ", "give ")
+    assert not Path(name).exists()
+    outputs = re.findall(r"; give (\S+?)(?:, or (\S+) for a folder of this name)?$", line)[0]
+    for output in filter(None, outputs):
+        run(stage, place, "-o", output).done()
+        assert Path(output).is_file() == (stage == "discover")
+    run(stage, place, "-o", "z").done()
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
@@ -397,11 +450,10 @@ NOT_TYPED = {
     "--work-dir": "tests/flow/test_flow.py and test_work_dir.py", "--max-failures": "only repeats what was given",
     "--part-size": "of want of memory", "--memory": "of want of memory", "--help": "tests/contract/test_contract.py",
     "--float32": "declared", "--path-metadata": "needs an expression; tests/discover/test_path_metadata.py",
-    "--cast": "only repeats what was given", "--sql": "needs a query; tests/join/test_sql.py",
+    "--sql": "needs a query; tests/join/test_sql.py",
     "--anchor": "only repeats what was given", "--set": "only repeats what was given",
     "--counts": "only repeats what was given",
-    "--preset": "tests/discover/test_recognition.py", "--platemap": "tests/join/test_platemap.py",
-    "--platemap-on": "tests/join/test_platemap.py", "--dask-scheduler": "tests/flow/test_flow.py",
+    "--platemap": "tests/join/test_platemap.py", "--dask-scheduler": "tests/flow/test_flow.py",
     "--runner": "tests/flow/test_flow.py", "--workers": "tests/flow/test_dask_cluster.py",
     "--source": "found in its message, above", "--overwrite": "found in its message, above",
 }  # fmt: skip
