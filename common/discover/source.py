@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import msgspec
 from pycytominer_transform.common.discover.path_metadata import path_columns, path_values
@@ -22,7 +23,7 @@ from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.storage.location import location_of
 from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.standard_io import read_small_file
-from pycytominer_transform.common.storage.tree import Folder, checked_name
+from pycytominer_transform.common.storage.tree import Folder, checked_name, special_kind
 
 
 def discover_manifest(
@@ -55,8 +56,8 @@ def discover_manifest(
     root = location_of(checked_name(source), storage.with_preset(preset) if preset else storage)
     if not root.exists():
         raise SourceNotFoundError(f"{source}: no such {root.kind}")
-    if not root.is_dir() and not root.is_file():
-        raise DataError(f"{source}: is neither a folder nor a regular file")
+    if isinstance(root, Path) and (kind := special_kind(root)):
+        raise DataError(f"{source} is {kind}, neither a folder nor a file")
     tree = root.walk() if root.is_dir() else [Folder(".", ())]
     if preset is None:
         preset, compartments = recognise(root, tree, options.compartments)

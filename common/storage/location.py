@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path, PosixPath
+from typing import Any, BinaryIO, cast
 
-from pycytominer_transform.common.errors import DestinationExistsError, describe_os_error
+from pycytominer_transform.common.errors import DataError, DestinationExistsError, describe_os_error
 from pycytominer_transform.common.model.manifest import Manifest
 from pycytominer_transform.common.storage import destination
 from pycytominer_transform.common.storage.cloud_location import CloudLocation
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.tree import entry_names, walk_folders
+from pycytominer_transform.common.storage.tree import entry_names, special_kind, walk_folders
 from pycytominer_transform.common.storage.uri import cloud_uri, is_cloud
 
 
@@ -58,6 +59,18 @@ class LocalLocation(PosixPath):
         except OSError as error:
             raise describe_os_error(error, f"read {self}") from error
         return status.st_size, mark
+
+    def open(self, mode: str = "r", *arguments: Any, **named: Any) -> BinaryIO:  # type: ignore[override]
+        """Open the file; see `pathlib.Path.open`.
+
+        Raises
+        ------
+        DataError
+            It is a pipe, a socket or a device.
+        """
+        if kind := special_kind(self):
+            raise DataError(f"{self} is {kind}, not a file")
+        return cast(BinaryIO, super().open(mode, *arguments, **named))
 
     def file_identity(self) -> tuple[int, int] | None:
         """Return what all names of one file share; None where there is no file."""

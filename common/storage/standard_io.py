@@ -12,14 +12,17 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from pycytominer_transform.common.errors import PctError, SourceNotFoundError, UsageError
+from pycytominer_transform.common.runtime.messages import size
 from pycytominer_transform.common.storage.destination import OutputFolder, storage_errors
-from pycytominer_transform.common.storage.location import Location, named_location
+from pycytominer_transform.common.storage.location import LocalLocation, Location, named_location
 from pycytominer_transform.common.storage.options import StorageOptions
 
 Sink = BinaryIO | OutputFolder | None
 """A stream, a folder or prefix that is being filled, or memory."""
 STANDARD = "-"
 _PIPE_BYTES = 1 << 20
+_MOST_BYTES = 50_000_000
+"""Of a file that an option names."""
 
 
 @contextmanager
@@ -38,8 +41,13 @@ def open_input(path: str, what: str, storage: StorageOptions | None = None) -> I
         yield io.BufferedReader(io.FileIO(0, "rb", closefd=False), 1 << 16)
         return
     place = named_location(path, storage)
-    with storage_errors(place, "read"), place.open("rb") as file:
+    with storage_errors(place, "read"), _opened(place) as file:
         yield file
+
+
+def _opened(place: Location) -> BinaryIO:
+    """Open what the command line names, which may be a pipe: ``pct-join <(pct-extract ...)``."""
+    return open(place, "rb") if isinstance(place, LocalLocation) else place.open("rb")
 
 
 def read_small_file(path: str, what: str, storage: StorageOptions | None = None) -> bytes:
@@ -55,12 +63,16 @@ def read_small_file(path: str, what: str, storage: StorageOptions | None = None)
     Raises
     ------
     UsageError
-        It is missing, or cannot be read.
+        It is missing, cannot be read, or is larger than any such file.
     StorageError
         The cloud store refused.
     """
     try:
-        return named_location(path, storage).read_bytes()
+        with _opened(named_location(path, storage)) as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"it is larger than {size(_MOST_BYTES)}")
+        return content
     except (OSError, ValueError) as error:
         if isinstance(error, PctError) and not isinstance(error, SourceNotFoundError):
             raise

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import heapq
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pycytominer_transform.common.errors import DataError, describe_os_error
+from pycytominer_transform.common.runtime.messages import logger
+
+_SPECIAL_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class Folder:
     relative : str
         POSIX path relative to the source, ``.`` for the source itself.
     files : tuple of str
-        Names of files, and of links that lead nowhere, sorted; hidden ones are left out.
+        Names of files, and of links that lead nowhere, sorted; hidden ones, pipes, sockets and devices are left out.
     """
 
     relative: str
@@ -75,13 +84,30 @@ def walk_folders(root: Path) -> list[Folder]:
         for entry in visible:
             inner = entry.name if relative == "." else f"{relative}/{entry.name}"
             if not entry.is_dir():
-                files.append(entry.name)
+                if kind := special_kind(path / entry.name, entry):
+                    logger.warning("%s is %s, not a file; passed over", inner, kind)
+                else:
+                    files.append(entry.name)
             elif entry.is_symlink():
                 heapq.heappush(links, (inner, path / entry.name))
             else:
                 pending.append((path / entry.name, inner))
         folders.append(Folder(relative, tuple(sorted(files))))
     return sorted(folders, key=lambda folder: folder.relative)
+
+
+def special_kind(path: Path, entry: os.DirEntry[str] | None = None) -> str:
+    """Return what a pipe, a socket or a device is; empty for a file, a folder, or where there is nothing.
+
+    To open one may wait without end for another process, or read without end.
+    """
+    if entry is not None and entry.is_file():
+        return ""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    return next((kind for is_kind, kind in _SPECIAL_KINDS if is_kind(mode)), "")
 
 
 def entry_names(path: Path) -> list[str]:
