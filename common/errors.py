@@ -108,6 +108,10 @@ class TerminatedError(BaseException):
     """SIGTERM arrived; derives from BaseException so that only clean-up code sees it."""
 
 
+class TimedOutError(TerminatedError):
+    """The time of ``--timeout`` is over."""
+
+
 class HangUpError(TerminatedError):
     """SIGHUP arrived: the terminal was closed."""
 

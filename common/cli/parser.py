@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from pycytominer_transform.common import errors
-from pycytominer_transform.common.model.options import Option, declared_options, did_you_mean
+from pycytominer_transform.common.model.options import Option, declared_options, did_you_mean, positive
 from pycytominer_transform.common.model.version import tool_version
 from pycytominer_transform.common.runtime.messages import printable
 
@@ -85,6 +85,9 @@ def new_parser(prog: str, description: str) -> Parser:
         group, "--version", action=PrintAndExit, text=lambda _: f"{prog} {tool_version()}\n", nargs=0,
         help="show the version and exit",
     )  # fmt: skip
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=_parser_of(positive), default=0, help="end after so long (default: never)"
+    )
     parser.add_argument(
         "--no-prefect", action="store_true", help="do not report to the Prefect API that PREFECT_API_URL names"
     )

@@ -7,6 +7,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
     except SystemExit as error:
         return _flushed(int(error.code or 0))
     set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
-    with interruptions_raise():
+    with interruptions_raise(timeout=args.timeout, report=partial(_report, tool=parser.prog)):
         try:
             _remove_leftovers(args)
             return body(args)

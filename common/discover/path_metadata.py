@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.model.column_types import SampledColumn
 from pycytominer_transform.common.model.manifest import Column, PathValues
 from pycytominer_transform.common.model.naming import listed
+from pycytominer_transform.common.model.options import search_regex
 from pycytominer_transform.common.model.path_expression import NONE, column_of
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.runtime.messages import count, logger
@@ -88,12 +88,11 @@ def _by_user_expression(root: Location, datasets: Sequence[str], expression: str
 
 def _matches(place: str, datasets: Sequence[str], expression: str) -> dict[str, PathValues]:
     """Return the values of the named groups for the datasets whose paths match."""
-    pattern = re.compile(expression)
     matches = {}
     for dataset in datasets:
         path = _path_of(place, dataset)
         # An expression may have been written for the files in a folder: PLATE/WELL-SITE/.
-        if (match := pattern.search(path) or pattern.search(f"{path}/")) is not None:
+        if (match := search_regex(expression, path) or search_regex(expression, f"{path}/")) is not None:
             matches[dataset] = tuple((column_of(name), text) for name, text in match.groupdict().items() if text)
     return matches
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.formats.other_tables import first_object_tables, other_tables_hint
 from pycytominer_transform.common.formats.registry import layout_of
+from pycytominer_transform.common.formats.sqlite.files import check_file, find_sqlite_files, is_sqlite
 from pycytominer_transform.common.ipc.next_stage import command_for, kind_of_folder
 from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.model.preset import FORMATS, Preset, packaged_presets
@@ -84,12 +86,25 @@ def _why_none_fits(root: Location, tree: Sequence[Folder]) -> str:
         return "there are no files in it"
     elif (kind := kind_of_folder(files)) != "source":
         return f"holds no measurements but {_STAGES[kind]}; the next stage: {command_for(kind, root)}"
+    elif fault := next(filter(None, (_damage(root / file) for file in find_sqlite_files(root, tree))), ""):
+        return f"holds no table that a preset knows: {fault}"
     others = [name for name in files if _other_kind(name)]
     # Images and the like also lie beside measurements that have unknown names.
     if others and (len(others) == len(files) or "Harmony" in _other_kind(others[0])):
         return f"holds no table that a preset knows: {others[0]} is {_other_kind(others[0])}"
     there = f"there are {listed(files, 3)}" if files else "its tables have other names"
     return f"holds no table that a preset knows ({there}); see --preset and --compartments"
+
+
+def _damage(file: Location) -> str:
+    """Return why SQLite file cannot be read; empty for a good file, and for one that is not SQLite."""
+    with suppress(OSError):
+        try:
+            if is_sqlite(file):
+                check_file(file.local_file(), file.name)
+        except DataError as error:
+            return str(error)
+    return ""
 
 
 def _other_kind(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.column_types import TYPES, ColumnType
 from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
-from pycytominer_transform.common.model.options import regex
+from pycytominer_transform.common.model.options import regex, search_regex
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.model.manifest import Column, Manifest
@@ -30,7 +29,7 @@ class Cast:
 
     def matches(self, column: Column) -> bool:
         """Return whether the cast is for a column."""
-        return any(re.search(self.pattern, name) for name in (column.name, column.source))
+        return any(search_regex(self.pattern, name) for name in (column.name, column.source))
 
 
 def parse_cast(text: str) -> Cast:

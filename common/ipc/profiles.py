@@ -6,6 +6,7 @@ part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pycytominer_transform.common.ipc.next_stage import command_for
 from pycytominer_transform.common.ipc.stream_reader import OpenStream, open_streams, read_streams, stream_of
 from pycytominer_transform.common.ipc.stream_writer import StreamWriter, write_stream
 from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
+from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.model.provenance import History, steps_from_json, steps_to_json
 from pycytominer_transform.common.runtime.messages import progress
 from pycytominer_transform.common.storage.destination import OutputFolder, storage_errors
@@ -196,6 +198,10 @@ def open_profiles(
         raise DataError(f"{where} is a {first.role} of this suite, not profiles; {advice}")
     if not history.steps:
         history.add(steps_from_json(first.text("pct.provenance")))
+    if repeated := [name for name, number in Counter(first.schema.names).items() if number > 1]:
+        raise DataError(
+            f"{first.where} has several columns named {listed(repeated)}; leave out all but one, or rename them"
+        )
     return ProfilesReader(first.schema, first.text("pct.preset"), chain([first], streams), history)
 
 

@@ -35,8 +35,9 @@ class _Database:
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                     "python_enable_replacements": False,
-                    # The default shows where the home of the user is.
+                    # The defaults show where the home of the user is.
                     "secret_directory": "none",
+                    "extension_directory": "none",
                 },
             )
             stack.callback(self.connection.close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from pycytominer_transform.common.model.naming import (
     listed,
     profile_order,
 )
-from pycytominer_transform.common.model.options import did_you_mean
+from pycytominer_transform.common.model.options import did_you_mean, search_regex
 from pycytominer_transform.common.model.parents import choose_anchor, object_number, parent_number
 
 KEY_NAMES = (DATASET, TABLE_NUMBER, IMAGE_NUMBER)
@@ -277,4 +276,4 @@ def _is_wanted(manifest: Manifest, column: Column, image_columns: str) -> bool:
 
 
 def _matches(column: Column, pattern: str) -> bool:
-    return any(re.search(pattern, name) for name in (column.source, column.name))
+    return any(search_regex(pattern, name) for name in (column.source, column.name))

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pycytominer_transform.common.errors import UsageError
 
 if TYPE_CHECKING:
+    import regex as regex_library
     from _typeshed import DataclassInstance
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _MAX_COUNT = 10**9
 _MAX_BYTES = 10**18
 _QUOTED_LENGTH = 60
+_SEARCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,41 @@ def name_list(text: str) -> tuple[str, ...]:
 
 def regex(text: str) -> str:
     """Check a regular expression."""
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"{text!r} is not a regular expression: {error}") from error
+    compiled_regex(text)
     return text
+
+
+def compiled_regex(text: str) -> regex_library.Pattern[str]:
+    """Return a user's regular expression, to be searched by `search_regex`.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    import regex as regex_library
+
+    try:
+        return regex_library.compile(text)
+    except (regex_library.error, OverflowError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{text!r} is not a regular expression: {error}") from error
+
+
+def search_regex(pattern: str, text: str) -> regex_library.Match[str] | None:
+    """Search a text for a user's regular expression, which may come from somebody else.
+
+    Raises
+    ------
+    UsageError
+        It is none, or takes too long: some expressions need a time that doubles with each letter.
+    """
+    try:
+        return compiled_regex(pattern).search(text, timeout=_SEARCH_SECONDS)
+    except TimeoutError as error:
+        raise UsageError(
+            f"the regular expression {pattern!r} takes more than {_SEARCH_SECONDS:g} s for {_quoted(text)}; write it "
+            "without a repetition within a repetition"
+        ) from error
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
+from pycytominer_transform.common.model.options import compiled_regex
 
 NONE = "none"
 """The value of `--path-metadata` that takes nothing from paths."""
@@ -26,10 +27,7 @@ def check_expression(expression: str) -> None:
     UsageError
         Says what is wrong with it.
     """
-    try:
-        groups = list(re.compile(expression).groupindex)
-    except re.error as error:
-        raise UsageError(f"{expression!r} is not a regular expression: {error}") from error
+    groups = list(compiled_regex(expression).groupindex)
     if not groups:
         raise UsageError(f"{expression!r} names no column; name groups in it, such as (?P<Plate>[^/]+)/(?P<Well>.+)")
     if taken := [group for group in groups if column_of(group).lower() in _TAKEN]:

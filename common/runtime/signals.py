@@ -15,19 +15,27 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from pycytominer_transform.common.errors import HangUpError, TerminatedError
+from pycytominer_transform.common.errors import EXIT_DATA, HangUpError, TerminatedError, TimedOutError
 
 _EXCEPTIONS: dict[int, type[BaseException]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: TerminatedError,
     signal.SIGHUP: HangUpError,
 }
-_VERBS = {KeyboardInterrupt: "interrupted", TerminatedError: "terminated", HangUpError: "the terminal was closed"}
+_VERBS = {
+    KeyboardInterrupt: "interrupted",
+    TerminatedError: "terminated",
+    HangUpError: "the terminal was closed",
+    TimedOutError: "not done within the time of --timeout",
+}
+_PATIENCE = 1.0
+"""Seconds in which the main thread must have noticed a signal; a query in SQLite or DuckDB may never."""
 
 
 class _Process:
@@ -74,9 +82,13 @@ def end_process() -> None:
 
 
 def describe_interruption(error: BaseException) -> tuple[str, int]:
-    """Return the message and the exit code of an interruption: 128 plus the number of the signal."""
+    """Return the message and the exit code of an interruption: 128 plus the number of the signal, or 1 for a timeout.
+
+    Workflow engines run a job again that ends with more than 128, which would take as long once more.
+    """
     number = next((number for number, kind in _EXCEPTIONS.items() if type(error) is kind), signal.SIGTERM)
-    return f"{_VERBS[_EXCEPTIONS[number]]}; nothing was left under the output's name", 128 + number
+    kind, code = (TimedOutError, EXIT_DATA) if type(error) is TimedOutError else (_EXCEPTIONS[number], 128 + number)
+    return f"{_VERBS[kind]}; nothing was left under the output's name", code
 
 
 def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
@@ -92,25 +104,67 @@ def _is_default(number: int) -> bool:
 
 
 @contextmanager
-def interruptions_raise() -> Iterator[None]:
-    """Turn signals into exceptions within the block; does nothing outside the main thread."""
+def interruptions_raise(*, timeout: float = 0, report: Callable[[BaseException], int] | None = None) -> Iterator[None]:
+    """Turn signals into exceptions within the block; does nothing outside the main thread.
+
+    Parameters
+    ----------
+    timeout
+        Seconds after which `TimedOutError` is raised; 0 for never.
+    report
+        Logs an interruption and returns its exit code; for one that the main thread does not notice.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handled = [number for number in _EXCEPTIONS if number == signal.SIGTERM or _is_default(number)]
+    handled += [signal.SIGALRM] if timeout else []
     before = {number: signal.signal(number, _raise) for number in handled}
+    watched = _watch(report) if report and _Process.belongs_to_tool else None
+    signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if watched is not None:
+            signal.set_wakeup_fd(-1)
+            os.close(watched)
         _Process.interruption = None
         for number, handler in before.items():
             # The message of an early exit says that there is no output; now there may be one.
             signal.signal(number, signal.SIG_DFL if handler is _exit_while_starting else handler)
 
 
+def _kind(number: int) -> type[BaseException]:
+    return _EXCEPTIONS.get(number, TimedOutError)
+
+
 def _raise(number: int, _frame: FrameType | None) -> None:
-    _Process.interruption = _EXCEPTIONS[number]()
+    _Process.interruption = _kind(number)()
     raise _Process.interruption
+
+
+def _watch(report: Callable[[BaseException], int]) -> int:
+    """End the process after a signal that the main thread does not notice; return the descriptor that ends the watch.
+
+    Python runs handlers of signals in the main thread alone, between two of its own steps. A query without end in
+    SQLite or DuckDB takes no such step.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        with open(reader, "rb", buffering=0) as signals:
+            while number := signals.read(1):
+                handled = number[0] == signal.SIGALRM or number[0] in _EXCEPTIONS
+                if handled and signal.getsignal(number[0]) is _raise:
+                    time.sleep(_PATIENCE)
+                    if _Process.interruption is None:
+                        clean_up_and_exit(report(_kind(number[0])()))
+
+    threading.Thread(target=watch, name="pct-signals", daemon=True).start()
+    return writer
 
 
 def raise_if_interrupted() -> None:
@@ -191,8 +245,9 @@ def wait_for_children() -> None:
 
 def clean_up_and_exit(code: int) -> NoReturn:
     """Remove incomplete outputs, then end the process with all its threads."""
-    for number in _EXCEPTIONS:
-        signal.signal(number, signal.SIG_IGN)
+    if threading.current_thread() is threading.main_thread():
+        for number in _EXCEPTIONS:
+            signal.signal(number, signal.SIG_IGN)
     run_cleanups()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

@@ -1,0 +1,99 @@
+"""Work without end, by an expression, a view or a query, is stopped; other things that come from somebody else too."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pycytominer_transform.common.model import options
+from running import Staged, entries, run, run_process
+
+# Its time doubles with each letter, in any engine that goes back.
+ENDLESS = r"(?P<Plate>(?:a|aa|a\w)+)\.$"
+NAME = "a" * 60
+
+
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_SEARCH_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("_short")
+def test_an_expression_of_an_option(staged: Staged, tmp_path: Path) -> None:
+    out = ["-q", "-o", tmp_path / "made"]
+    source = tmp_path / NAME
+    source.symlink_to(staged.source)
+    run("discover", source, "--path-metadata", ENDLESS, *out).failed(2, "regular expression", "takes more than")
+    assert entries(tmp_path) == {NAME}
+
+
+@pytest.mark.usefixtures("_short")
+def test_an_expression_of_a_preset(staged: Staged, tmp_path: Path) -> None:
+    lines = ("name = 'own'", "title = 'own'", "format = 'csv'", "compartments = ['cells']")
+    (tmp_path / "own.toml").write_text("\n".join([*lines, f"path_metadata = ['{ENDLESS}']"]))
+    source = tmp_path / NAME
+    source.symlink_to(staged.source)
+    run("discover", source, "-q", "--preset", tmp_path / "own.toml").failed(2, "takes more than")
+
+
+def test_the_users_folders_are_in_no_error_of_a_query(staged: Staged, tmp_path: Path) -> None:
+    for query in ("SELECT * FROM duckdb_extensions()", "SELECT error(install_path) FROM duckdb_extensions()"):
+        (tmp_path / "q.sql").write_text(query)
+        line = run("join", staged.at_rest("join"), "-q", "--sql", tmp_path / "q.sql", "-o", tmp_path / "made").failed(2)
+        assert str(Path.home()) not in line
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    table = pa.table([[1], [2], [3]], names=["a", "b", "a"])
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    run("write", "-q", "-o", tmp_path / "made.parquet", stdin=sink.getvalue()).failed(1, "several columns named a")
+    assert not entries(tmp_path)
+
+
+@pytest.mark.parametrize("size", [100, 4096, -1])
+def test_a_database_that_is_cut_off_in_a_folder(size: int, sqlite_file: Path, tmp_path: Path) -> None:
+    sqlite_file.write_bytes(sqlite_file.read_bytes()[:size])
+    run("discover", sqlite_file.parent, "-q", "-o", tmp_path / "made").failed(1, "plate.sqlite: is cut off")
+
+
+def endless_view(folder: Path) -> Path:
+    """Write an SQLite file whose cells are a view that never ends."""
+    path = folder / "plate.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            CREATE TABLE Per_Image (ImageNumber INT, Image_Metadata_Plate TEXT);
+            INSERT INTO Per_Image VALUES (1, 'p');
+            CREATE VIEW Per_Cells AS
+            WITH RECURSIVE endless(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM endless WHERE x > 0)
+            SELECT 1 AS ImageNumber, x AS Cells_Number_Object_Number, 1.5 AS Cells_AreaShape_Area
+            FROM endless WHERE x < 0;
+        """)
+    return path
+
+
+def test_a_view_is_stopped_by_timeout(tmp_path: Path) -> None:
+    source = endless_view(tmp_path)
+    ran = run_process("discover", source, "-q", "--timeout", "1", "-o", tmp_path / "made")
+    ran.failed(1, "not done within the time of --timeout", "nothing was left", alone=False)
+    assert entries(tmp_path) == {"plate.sqlite"}
+
+
+def test_a_query_is_stopped_by_timeout(staged: Staged, tmp_path: Path) -> None:
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT 1 FROM c) SELECT count(*) AS n FROM c, cells"
+    (tmp_path / "q.sql").write_text(endless)
+    words = ["--sql", tmp_path / "q.sql", "-o", tmp_path / "made"]
+    ran = run_process("join", staged.at_rest("join"), "-q", "--timeout", "1", *words)
+    ran.failed(1, "not done within the time of --timeout", "nothing was left")
+    assert entries(tmp_path) == {"q.sql"}
+
+
+def test_what_is_done_in_time_is_done(staged: Staged, tmp_path: Path) -> None:
+    run("join", staged.at_rest("join"), "-q", "--timeout", "3600", "-o", tmp_path / "made").done()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
