@@ -50,7 +50,7 @@ test-ranges:  ## the exactness tests with the lowest and the newest libraries, a
 lint: $(VENV)/.installed-lint .mypy_path  ## ruff, mypy strict, and imports that point downwards
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p pycytominer_transform.common -p pycytominer_transform.tools
+	$(BIN)/mypy -p pycytominer_transform
 	$(BIN)/mypy tests
 	PYTHONPATH=.mypy_path $(BIN)/lint-imports --no-logo
 
@@ -123,6 +123,7 @@ $(VENV)/.installed-lint: $(VENV)/.installed-test
 # mypy finds the package where its name says, so the layout that setuptools maps is laid out for it with links.
 .mypy_path: tools common
 	mkdir -p $@/pycytominer_transform
+	ln -sfn ../../common/api/__init__.py $@/pycytominer_transform/__init__.py
 	ln -sfn ../../common $@/pycytominer_transform/common
 	ln -sfn ../../tools $@/pycytominer_transform/tools
 	@touch $@

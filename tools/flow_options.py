@@ -154,8 +154,11 @@ def parsed(source: str, output: str, options: Mapping[str, Any]) -> argparse.Nam
 def option_words(options: Mapping[str, Any]) -> list[str]:
     """Write options as the words of a command line."""
     words = []
+    repeatable = {flag for group, _ in GROUPS for _, flag, declared in declared_options(group) if declared.repeatable}
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
+        if isinstance(value, (list, tuple)) and option not in repeatable:
+            value = ("/" if option == "--shard" else ",").join(map(str, value))
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
@@ -184,8 +187,6 @@ def _plain(name: str, value: Any) -> Any:
         from pydantic import SecretStr
 
         return [SecretStr(f"{key}={text}") for key, text in value]
-    if name in ("shard", "compartments"):
-        return ("/" if name == "shard" else ",").join(map(str, value))
     return list(value) if isinstance(value, tuple) else value
 
 

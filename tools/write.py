@@ -20,6 +20,7 @@ from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.options import option, positive, recorded_options
+from pycytominer_transform.common.model.roles import ROLES, Role, chosen_columns, role_list
 from pycytominer_transform.common.runtime.messages import count, logger, size
 from pycytominer_transform.common.storage.options import StorageOptions
 
@@ -46,6 +47,13 @@ class WriteOptions:
             metavar="N", parse=positive,
         ),
     )  # fmt: skip
+    only: tuple[Role, ...] = field(
+        default=(),
+        metadata=option(f"write only columns of these roles: {', '.join(ROLES)}", metavar="A,B", parse=role_list),
+    )
+    drop: tuple[Role, ...] = field(
+        default=(), metadata=option("leave out the columns of these roles", metavar="A,B", parse=role_list)
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def write(
     Raises
     ------
     UsageError
-        No output ends in the suffix of `output`.
+        No output ends in the suffix of `output`, or no column is left to write.
     StageEndedEarlyError
         The profiles are cut off.
     DestinationExistsError, StorageError
@@ -127,7 +135,7 @@ def write(
                 with place.complete_folder(overwrite=overwrite, is_ours=is_parquet_entry) as folder:
                     rows = write_folder(reader, folder, settings)
             sizes = place.sizes()
-        columns = len(reader.schema)
+        columns = len(chosen_columns(reader.schema, settings["only"], settings["drop"]))
     return WriteSummary(max(len(sizes), 1), rows, columns, sum(sizes), output, time.monotonic() - began)
 
 

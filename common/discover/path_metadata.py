@@ -68,7 +68,8 @@ def path_columns(values: Iterable[PathValues], preset: Preset) -> tuple[Column, 
         for name, text in pairs:
             samples.setdefault(name, SampledColumn(name)).see(text)
     return tuple(
-        Column("", name, "string" if preset.is_text(name) else sample.decide()) for name, sample in samples.items()
+        Column("", name, "string" if preset.is_text(name) else sample.decide(), "metadata")
+        for name, sample in samples.items()
     )
 
 

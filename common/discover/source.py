@@ -14,7 +14,7 @@ from pycytominer_transform.common.errors import DataError, SourceNotFoundError, 
 from pycytominer_transform.common.formats.registry import layout_of
 from pycytominer_transform.common.formats.source_layout import SourceLayout
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
-from pycytominer_transform.common.model.manifest import Column, Manifest, PathValues, Source, TableSchema, held_as
+from pycytominer_transform.common.model.manifest import Manifest, PathValues, Source, TableSchema, held_as
 from pycytominer_transform.common.model.naming import TABLE_NUMBER
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.parents import choose_anchor
@@ -103,7 +103,7 @@ def _constants(options: DiscoverOptions, tables: Sequence[TableSchema]) -> dict[
         if name in constants:
             raise UsageError(f"--set {name} is given twice")
         for schema in tables:
-            if column := held_as(Column("", name, "string"), schema.columns):
+            if column := held_as(name, schema.columns):
                 raise UsageError(f"--set {name}: the table {schema.table} has {column.name}; set another column")
         constants[name] = value
     return constants

@@ -40,12 +40,12 @@ class DiscoverSummary:
 def manifest_table(manifest: Manifest) -> str:
     """Return a manifest for people: its tables, its parts, its datasets."""
     lines = [f"source   {manifest.source}", f"preset   {manifest.preset.name}: {manifest.preset.title}", ""]
-    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'rows':>12}{'size':>10}")
+    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'features':>10}{'rows':>12}{'size':>10}")
     for schema in manifest.tables:
         sources = [source for source in manifest.sources if source.table == schema.table]
         rows = sum(source.rows for source in sources) if all(source.rows >= 0 for source in sources) else "?"
-        columns = len(schema.columns)
-        lines.append(f"{schema.table:<16}{len(sources):>9}{columns:>9}{rows:>12}{_size_of(sources):>10}")
+        columns, features = len(schema.columns), sum(column.role == "feature" for column in schema.columns)
+        lines.append(f"{schema.table:<16}{len(sources):>9}{columns:>9}{features:>10}{rows:>12}{_size_of(sources):>10}")
     lines += ["", f"{'part':<8}{'sources':>9}{'size':>10}  datasets"]
     for part in manifest.parts:
         sources = manifest.sources_of(part)

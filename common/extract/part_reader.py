@@ -85,7 +85,7 @@ class PartReader:
         images = [
             column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns
         ]
-        columns = {column.name: held_as(column, images) for column in manifest.path_columns}
+        columns = {column.name: held_as(column.name, images) for column in manifest.path_columns}
         self._image_columns = {name: column for name, column in columns.items() if column is not None}
 
     def parts(self, numbers: Sequence[int]) -> Iterator[PartTables]:

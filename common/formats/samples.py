@@ -16,6 +16,7 @@ from pycytominer_transform.common.model.column_types import (
 from pycytominer_transform.common.model.manifest import Column, TableSchema
 from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER, final_names, listed
 from pycytominer_transform.common.model.preset import Preset
+from pycytominer_transform.common.model.roles import role_of
 
 _MOST_NAME = 10_000
 """Characters in a column's name."""
@@ -126,8 +127,12 @@ class TableSample:
                 self.fix(name, "bool")
             if preset.is_text(name):
                 self.fix(name, "string")
-        columns = tuple(Column(name, named[name], self.fixed.get(name) or self.columns[name].decide()) for name in kept)
-        return TableSchema(self.table, prefix, columns)
+        columns = []
+        for name in kept:
+            final, kind = named[name], self.fixed.get(name) or self.columns[name].decide()
+            role = preset.role_of(final) or role_of(final, kind, is_of_image=self.table == preset.image)
+            columns.append(Column(name, final, kind, role))
+        return TableSchema(self.table, prefix, tuple(columns))
 
 
 def refuse_own_names(table: str, named: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from pycytominer_transform.common.ipc.manifest_files import (
 from pycytominer_transform.common.ipc.next_stage import command_for, kind_of_folder
 from pycytominer_transform.common.ipc.stream_reader import OpenStream, open_streams, read_one
 from pycytominer_transform.common.ipc.stream_writer import StreamWriter, write_stream
-from pycytominer_transform.common.model.conversion import arrow_type
+from pycytominer_transform.common.model.conversion import arrow_field
 from pycytominer_transform.common.model.manifest import Manifest, Step, TableSchema, part_name
 from pycytominer_transform.common.storage.destination import OutputFolder
 from pycytominer_transform.common.storage.location import Location, named_location
@@ -39,7 +39,7 @@ def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
     import pyarrow as pa
 
     columns = (*schema.columns, *manifest.own_columns(schema))
-    return pa.schema([(column.name, arrow_type(column.type)) for column in columns])
+    return pa.schema([arrow_field(column) for column in columns])
 
 
 @dataclass

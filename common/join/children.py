@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pycytominer_transform.common.model.column_types import names_identifier
-from pycytominer_transform.common.model.conversion import arrow_type
+from pycytominer_transform.common.model.conversion import arrow_field
 from pycytominer_transform.common.model.manifest import Column, TableSchema
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ def aggregated_columns(schema: TableSchema, how: Aggregate) -> tuple[Column, ...
         ``PH3_Count``, int64, whose source is empty; for the means ``PH3_Mean_AreaShape_Area`` of
         ``PH3_AreaShape_Area``, float64, or float32 where that is.
     """
-    columns = [Column("", f"{schema.prefix}_Count", "int64")]
+    columns = [Column("", f"{schema.prefix}_Count", "int64", "count")]
     for column in schema.columns if how == "mean" else ():
         if column.type in ("string", "bool") or names_identifier(column.name):
             continue
         name = f"{schema.prefix}_Mean_{column.name.removeprefix(f'{schema.prefix}_')}"
-        columns.append(Column(column.name, name, "float32" if column.type == "float32" else "float64"))
+        columns.append(Column(column.name, name, "float32" if column.type == "float32" else "float64", column.role))
     return tuple(columns)
 
 
@@ -37,7 +37,7 @@ def aggregated_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """Give the schema of the rows."""
     import pyarrow as pa
 
-    return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
+    return pa.schema([arrow_field(column) for column in columns])
 
 
 def aggregate_children(table: pa.Table, parents: pa.ChunkedArray, count: int, columns: tuple[Column, ...]) -> pa.Table:

@@ -14,6 +14,7 @@ from pycytominer_transform.common.join.platemap_file import Platemap, PlatemapCo
 from pycytominer_transform.common.join.platemap_sheets import find_name
 from pycytominer_transform.common.model.conversion import BadValues, convert_values
 from pycytominer_transform.common.model.naming import listed, profile_order
+from pycytominer_transform.common.model.roles import role_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,8 @@ class PlatemapJoin:
         rows = pa.array([None if key is None else self._rows.get(key) for key in keys], type=pa.int64())
         row_of_cell = rows.take(codes)
         for name, values in self._columns.items():
-            profiles = profiles.append_column(pa.field(name, values.type), values.take(row_of_cell))
+            field = pa.field(name, values.type, metadata=role_metadata("metadata"))
+            profiles = profiles.append_column(field, values.take(row_of_cell))
         return profiles.select(self._order), self._counted(codes, keys)
 
     def _keys_of(self, profiles: pa.Table) -> tuple[pa.Array, list[tuple[str, ...] | None]]:

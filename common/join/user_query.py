@@ -8,6 +8,7 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.join.planned_join import JoinedPart
 from pycytominer_transform.common.model.naming import listed
+from pycytominer_transform.common.model.roles import with_roles
 from pycytominer_transform.common.runtime.messages import logger, size
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class QueryJoin:
     def __init__(self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, query: str) -> None:
         self._connection, self._query = connection, query
         empty = {schema.table: bundle_schema(manifest, schema).empty_table() for schema in manifest.tables}
-        self.schema = _run(connection, query, empty).schema
+        fields = [field for table in empty.values() for field in table.schema]
+        self.schema = with_roles(_run(connection, query, empty).schema, fields)
         logger.debug("%s", query)
 
     def join(self, tables: dict[str, pa.Table]) -> JoinedPart:

@@ -20,6 +20,7 @@ from pycytominer_transform.common.model.column_types import (
     is_number,
     names_number,
 )
+from pycytominer_transform.common.model.roles import role_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -204,6 +205,13 @@ def table_of(columns: Sequence[Column], arrays: Mapping[str, pa.Array | pa.Chunk
          for column in columns],
         schema=schema,
     )  # fmt: skip
+
+
+def arrow_field(column: Column) -> pa.Field:
+    """Return the Arrow field of a column: its final name, its type, and its role in the metadata."""
+    import pyarrow as pa
+
+    return pa.field(column.name, arrow_type(column.type), metadata=role_metadata(column.role))
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:

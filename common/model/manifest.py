@@ -18,11 +18,12 @@ from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.model.provenance import Step as Step
 from pycytominer_transform.common.model.provenance import to_json
+from pycytominer_transform.common.model.roles import Role
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_VERSION = 3
+MANIFEST_VERSION = 4
 MANIFESTS_KEPT = 4
 """Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
 
@@ -83,17 +84,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of a table: its name in the source, its final name, its type, and whether the user asked for that."""
+    """One column of a table: its name in the source, final name, type and role, and whether the user chose the type."""
 
     source: str
     name: str
     type: ColumnType
+    role: Role
     is_cast: bool = False
 
 
-def held_as(column: Column, columns: Iterable[Column]) -> Column | None:
+def held_as(name: str, columns: Iterable[Column]) -> Column | None:
     """Find the column of a table that says the same as one from paths: ``Metadata_Well``, ``Image_Metadata_Well``."""
-    name = column.name.lower()
+    name = name.lower()
     held = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
     return held.get(name) or held.get(f"image_{name}")
 
@@ -180,10 +182,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         images = [column for other in self.tables if other.table == self.preset.image for column in other.columns]
         added: dict[str, tuple[Column, ...]] = {}
         for schema in self.tables:
-            columns = [Column("", DATASET, "string")]
+            columns = [Column("", DATASET, "string", "metadata")]
             if self.datasets_total > 1 and all(column.name != TABLE_NUMBER for column in schema.columns):
-                columns.append(Column("", TABLE_NUMBER, "int64"))
-            more = [column for column in self.path_columns if held_as(column, (*images, *schema.columns)) is None]
+                columns.append(Column("", TABLE_NUMBER, "int64", "identifier"))
+            more = [column for column in self.path_columns if held_as(column.name, (*images, *schema.columns)) is None]
             added[schema.table] = (*columns, *more)
         return added
 

@@ -13,6 +13,7 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.naming import table_prefix
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.path_expression import check_expression
+from pycytominer_transform.common.model.roles import ROLES, Role
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
@@ -59,6 +60,17 @@ def declares_text(declared: str) -> bool:
     return any(word in declared.upper() for word in ("CHAR", "CLOB", "TEXT"))
 
 
+class ColumnRoles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For each role the columns that have it whatever their names say: their final names, as globs."""
+
+    identifier: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
+    location: tuple[str, ...] = ()
+    count: tuple[str, ...] = ()
+    image: tuple[str, ...] = ()
+    feature: tuple[str, ...] = ()
+
+
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A kind of source: its tables, its identifying columns, how the tables join.
 
@@ -85,6 +97,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     copies : tuple of str
         ``NEW=COLUMN``: columns of profiles that come under a further name too, where there is none of it; wells in
         ``Metadata_Well`` as ``A01``.
+    roles : ColumnRoles
+        Roles that columns have whatever their names say.
     empty_text : {'kept', 'null'}
         What an empty field is in a column of text.
     path_metadata : tuple of str
@@ -123,6 +137,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     column_names: Literal["prefixed", "kept"] = "prefixed"
     whole_numbers: tuple[str, ...] = ()
     yes_or_no: tuple[str, ...] = ()
+    roles: ColumnRoles = ColumnRoles()
     empty_text: Literal["kept", "null"] = "kept"
     path_metadata: tuple[str, ...] = ()
     header_rows: int = 1
@@ -225,6 +240,13 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def is_yes_or_no(self, column: str) -> bool:
         """Return whether a source column is to say yes or no."""
         return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.yes_or_no)
+
+    def role_of(self, name: str) -> Role | None:
+        """Return the role that the preset gives a column by its final name, else None."""
+        for role in ROLES:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in getattr(self.roles, role)):
+                return role
+        return None
 
     def is_text(self, column: str) -> bool:
         """Return whether a source column is text regardless of its values."""

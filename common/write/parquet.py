@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pycytominer_transform.common.errors import DataError
+from pycytominer_transform.common.errors import DataError, SourceNotFoundError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
 from pycytominer_transform.common.ipc.stream_writer import arrow_sink
 from pycytominer_transform.common.model.manifest import part_name
-from pycytominer_transform.common.model.provenance import Step, new_step, steps_to_json
+from pycytominer_transform.common.model.provenance import Step, new_step, steps_to_json, to_json
+from pycytominer_transform.common.model.roles import ROLES, chosen_columns, role_list, role_of_field, with_roles
 from pycytominer_transform.common.runtime.signals import raise_if_interrupted
+from pycytominer_transform.common.storage.destination import storage_errors
+from pycytominer_transform.common.storage.location import named_location
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pycytominer_transform.common.storage.destination import OutputFolder
+    from pycytominer_transform.common.storage.options import StorageOptions
 
 _FIRST_GROUP_BYTES, _LARGEST_GROUP_BYTES = 4_000_000, 256_000_000
 _TEXT_BYTES = 32
@@ -28,12 +32,44 @@ _GROWTH = 32
 _BATCHES_TO_COMBINE = 100
 """A record batch takes some 30 kB beside its rows, so this many small ones are combined."""
 PROVENANCE_KEY = "pct.provenance"
+COLUMNS_KEY = "pct.columns"
+"""A JSON list of the columns, each with its name and role."""
 FINGERPRINT_KEY = "pct.fingerprint"
 
 
 def is_parquet_entry(name: str) -> bool:
     """Return whether an entry of a folder of Parquet files is one that `write_folder` wrote."""
     return name.startswith("part-") and name.endswith(".parquet") and "/" not in name
+
+
+def columns_of_file(
+    path: str, roles: Collection[str] | None = None, storage: StorageOptions | None = None
+) -> list[str]:
+    """List the columns of a Parquet file, or of the first of a folder, that have one of some roles; all by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such role.
+    SourceNotFoundError, DataError, StorageError
+        There is no such file, it is no Parquet, or it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = role_list(",".join(roles)) if roles else ROLES
+    file = named_location(path, storage)
+    if file.is_dir():
+        names = sorted(name for name in file.entry_names() if name.endswith(".parquet"))
+        file = file / names[0] if names else file
+    if not file.is_file():
+        raise SourceNotFoundError(f"{path}: no such Parquet file, and no folder of Parquet files")
+    with storage_errors(file, "read"), file.open("rb") as opened:
+        try:
+            schema = pq.read_schema(opened)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{file} is not a Parquet file: {error}") from error
+    return [field.name for field in schema if role_of_field(field) in wanted]
 
 
 def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
@@ -78,7 +114,8 @@ class RowGroupWriter:
     schema : pyarrow.Schema
         Of the batches; its metadata is not written.
     settings : dict
-        ``compression`` and ``row_group_rows``, see `WriteOptions`.
+        ``compression``, ``row_group_rows``, and the roles of the columns to write, ``only`` and ``drop``; see
+        `WriteOptions`.
 
     Attributes
     ----------
@@ -92,7 +129,7 @@ class RowGroupWriter:
     """
 
     def __init__(self, stream: pa.NativeFile, schema: pa.Schema, settings: dict[str, Any]) -> None:
-        self._schema = schema.remove_metadata()
+        self._schema = with_roles(chosen_columns(schema, settings["only"], settings["drop"]), schema)
         self._settings = settings
         self._row_bytes = row_bytes(self._schema)
         self._writer = _new_writer(stream, self._schema, settings["compression"])
@@ -103,7 +140,7 @@ class RowGroupWriter:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add rows, and write the row groups that are complete."""
-        self._batches.append(batch)
+        self._batches.append(batch.select(self._schema.names) if len(self._schema) < batch.num_columns else batch)
         self._pending_rows += batch.num_rows
         self.rows += batch.num_rows
         if self._pending_rows >= self._group_rows():
@@ -115,7 +152,11 @@ class RowGroupWriter:
         """Write the remaining rows and the footer, which holds the provenance with the step of writing."""
         self._write_groups(everything=True)
         step = new_step("pct-write", self._settings, {"rows": self.rows})
-        metadata = {PROVENANCE_KEY: steps_to_json([*steps, step]), "pct.preset": preset}
+        metadata = {
+            PROVENANCE_KEY: steps_to_json([*steps, step]),
+            COLUMNS_KEY: to_json([{"name": field.name, "role": role_of_field(field)} for field in self._schema]),
+            "pct.preset": preset,
+        }
         if fingerprint:
             metadata[FINGERPRINT_KEY] = fingerprint
         self._writer.add_key_value_metadata(metadata)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
 from pycytominer_transform.common.model.naming import listed
+from pycytominer_transform.common.model.roles import with_roles
 from pycytominer_transform.common.model.well_counts import WELLS, keys_of, well_labels
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def with_well_counts(reader: ProfilesReader) -> ProfilesReader:
         return reader
     if absent := {key for keys in count_keys.values() for key in keys}.difference(reader.schema.names):
         raise DataError(f"the profiles lack {listed(sorted(absent))}, by which their cells are counted")
-    schema = pa.schema([column.remove_metadata() for column in reader.schema])
+    schema = with_roles(pa.schema([column.remove_metadata() for column in reader.schema]), reader.schema)
     return CountedProfiles(schema, reader.preset, reader._streams, reader._history, count_keys=count_keys)
 
 

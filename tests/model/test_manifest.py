@@ -17,6 +17,7 @@ from plates_sqlite import write_sqlite
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.ipc.manifest_files import read_manifest
 from pycytominer_transform.common.model.manifest import (
+    MANIFEST_VERSION,
     Column,
     Manifest,
     Source,
@@ -99,7 +100,10 @@ def test_shares_hold_every_part_once(manifest: Manifest, count: int) -> None:
     [
         (lambda table: table.replace_schema_metadata({}), "is not a manifest"),
         (lambda table: table.drop_columns(["bytes"]), "other columns"),
-        (lambda table: with_json(table, '"version":3', '"version":99'), "version 99; this program knows version 3"),
+        (
+            lambda table: with_json(table, f'"version":{MANIFEST_VERSION}', '"version":99'),
+            "of version 99; this program knows",
+        ),
         (lambda table: with_json(table, '"version":1', '"version":99'), "preset version 99"),
         (lambda table: with_json(table, '"parts_total"', '"parts_in_all"'), "unknown field `parts_in_all`"),
         (lambda table: with_json(table, '"type":"float64"', '"type":"decimal"'), "'decimal' - at `\\$.tables"),

@@ -22,6 +22,8 @@ from pycytominer_transform.common.ipc.stream_writer import arrow_sink
 from pycytominer_transform.common.model.provenance import History
 from pycytominer_transform.common.write.parquet import RowGroupWriter, write_file
 
+DEFAULTS = {"compression": "lz4", "row_group_rows": 0, "only": (), "drop": ()}
+
 
 def table(rows: int, columns: int = 3) -> pa.Table:
     """Make a table of all types that profiles have, with missing values."""
@@ -51,7 +53,7 @@ def write_tables(tables: Iterable[pa.Table], sink: BinaryIO, settings: dict[str,
 
 def write(whole: pa.Table, sizes: list[int], **settings: object) -> io.BytesIO:
     sink = io.BytesIO()
-    settings = {"compression": "lz4", "row_group_rows": 0} | settings
+    settings = DEFAULTS | settings
     write_tables(sliced(whole, sizes), sink, settings, whole.schema)
     sink.seek(0)
     return sink
@@ -99,7 +101,7 @@ def test_a_file_that_fails_gets_no_footer() -> None:
         yield whole
         raise DataError("the second table cannot be read")
 
-    settings = {"compression": "lz4", "row_group_rows": 100}
+    settings = DEFAULTS | {"row_group_rows": 100}
     with pytest.raises(DataError, match="second table"):
         write_tables(tables(), sink, settings, whole.schema)
     gc.collect()
@@ -127,7 +129,7 @@ def test_many_small_parts_take_the_room_of_their_rows(sizes: list[int]) -> None:
 
     sink = io.BytesIO()
     reader = ProfilesReader(whole.schema, "", iter([stream_of(parts(), whole.schema, "parts")]), History())
-    assert write_file(reader, sink, {"compression": "none", "row_group_rows": 0}) == whole.num_rows
+    assert write_file(reader, sink, DEFAULTS | {"compression": "none"}) == whole.num_rows
     # One by one they would take ten times as much.
     assert max(held) < 3 * whole.nbytes + 1_500_000
     sink.seek(0)

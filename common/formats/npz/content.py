@@ -148,9 +148,12 @@ class NpzSample:
         if conflicts := set(metadata) & {*numbers, *self.locations}:
             raise DataError(f"{min(conflicts)!r} is metadata in some files and a feature in others; rename one of them")
         columns = [
-            Column(key, key, "string" if preset.is_text(key) else _common_type(self.metadata[key])) for key in metadata
+            Column(key, key, "string" if preset.is_text(key) else _common_type(self.metadata[key]), "metadata")
+            for key in metadata
         ]
-        columns += [Column(name, name, "float64") for name in numbers]
+        columns += [
+            Column(name, name, "float64", "location" if name in self.locations else "feature") for name in numbers
+        ]
         refuse_own_names(self.table, {column.source: column.name for column in columns})
         return TableSchema(self.table, prefix, tuple(columns))
 

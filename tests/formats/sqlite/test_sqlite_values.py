@@ -69,7 +69,7 @@ def as_stored(path: Path) -> list[tuple[Stored, ...]]:
 
 
 def read(path: Path, kinds: Sequence[ColumnType], rows: int, bad: BadValues | None = None) -> pa.Table:
-    columns = tuple(Column(f"c{place}", f"Cells_c{place}", kind) for place, kind in enumerate(kinds))
+    columns = tuple(Column(f"c{place}", f"Cells_c{place}", kind, "feature") for place, kind in enumerate(kinds))
     source = Source(
         part=1, dataset=".", table_number=1, table="cells", path=".", format="sqlite", sqlite_table="Cells",
         row_ranges=((1, rows),), rows=rows, bytes=1, fingerprint="",

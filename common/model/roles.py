@@ -1,0 +1,117 @@
+"""The role of a column: what it is for. Decided by its name, by its type, and by what the preset says.
+
+Sources of the rules: the manual of CellProfiler's measurement modules; docs/roles.md has a table of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.model.column_types import ColumnType, names_metadata, names_whole_number
+from pycytominer_transform.common.model.options import did_you_mean, name_list
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Role = Literal["identifier", "metadata", "location", "count", "image", "feature"]
+ROLES: tuple[Role, ...] = get_args(Role)
+_KEY = b"pct.column_role"
+
+# Also of averages over children (Cells_Mean_Spots_Location_Center_X): an average of positions is a position.
+_IDENTIFIER = re.compile(
+    r"(?:^|_)(?:ImageNumber|ObjectNumber|TableNumber|Number_Object_Number|Parent_[^/]+"
+    r"|Neighbors_(?:First|Second)ClosestObjectNumber(?:_.+)?|TrackObjects_(?:Label|Parent(?:Image|Object)Number)(?:_.+)?)$"
+)
+_LOCATION = re.compile(
+    r"(?:^|_)(?:Location_|AreaShape_(?:Center_|BoundingBox|Orientation$)|TrackObjects_Trajectory[XYZ](?:_|$))"
+)
+_COUNT = re.compile(r"(?:^|_)(?:Children_.+_Count|Count_.+)$")
+_IMAGE_FILE = re.compile(r"(?:^|_)(?:FileName|PathName|URL|MD5Digest)_")
+
+
+def role_of(name: str, kind: ColumnType, *, is_of_image: bool = False) -> Role:
+    """Return the role that a column's final name and type say.
+
+    Parameters
+    ----------
+    is_of_image : bool
+        Whether it is a column of the table of image sets. The measurements there are of whole images, so they are no
+        features of a cell.
+    """
+    if names_metadata(name):
+        return "identifier" if names_whole_number(name) or _IDENTIFIER.search(name) else "metadata"
+    if _IDENTIFIER.search(name):
+        return "identifier"
+    if _COUNT.search(name):
+        return "count"
+    if is_of_image or name.startswith("Image_") or _IMAGE_FILE.search(name):
+        return "image"
+    if _LOCATION.search(name):
+        return "location"
+    return "feature" if kind in ("int64", "float64", "float32") else "metadata"
+
+
+def role_metadata(role: Role) -> dict[bytes, bytes]:
+    """Return the metadata of an Arrow field that has a role."""
+    return {_KEY: role.encode()}
+
+
+def role_of_field(field: pa.Field) -> Role:
+    """Return the role that an Arrow field's metadata say, else what its name and type say."""
+    import pyarrow as pa
+
+    said = (field.metadata or {}).get(_KEY, b"").decode(errors="replace")
+    for role in ROLES:
+        if said == role:
+            return role
+    is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
+    return role_of(field.name, "float64" if is_number else "string")
+
+
+def role_list(text: str) -> tuple[Role, ...]:
+    """Parse roles separated by commas.
+
+    Raises
+    ------
+    UsageError
+        One is no role.
+    """
+    names = name_list(text)
+    for name in names:
+        if name not in ROLES:
+            raise UsageError(f"{name!r} is no role; the roles are {', '.join(ROLES)}{did_you_mean(name, ROLES)}")
+    return tuple(role for role in ROLES if role in names)
+
+
+def with_roles(schema: pa.Schema, fields: Iterable[pa.Field]) -> pa.Schema:
+    """Return a schema in which every field has a role: that of a given field of the same name, else by its own name."""
+    import pyarrow as pa
+
+    known = {field.name: role_of_field(field) for field in fields}
+    return pa.schema(
+        [field.with_metadata(role_metadata(known.get(field.name) or role_of_field(field))) for field in schema],
+        schema.metadata,
+    )
+
+
+def chosen_columns(schema: pa.Schema, only: Collection[str], drop: Collection[str]) -> pa.Schema:
+    """Return the columns that have one of the wanted roles, or any if none is named, and none of the unwanted.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    import pyarrow as pa
+
+    roles = {role_of_field(field) for field in schema}
+    chosen = [
+        field for field in schema if (not only or role_of_field(field) in only) and role_of_field(field) not in drop
+    ]
+    if not chosen and len(schema):
+        there = ", ".join(role for role in ROLES if role in roles)
+        raise UsageError(f"--only and --drop leave no column; the columns have the roles {there}")
+    return pa.schema(chosen)
