@@ -18,7 +18,8 @@ PACKAGE = "pycytominer_transform"
 def files_of_the_package() -> set[str]:
     """List what lies in the packages' folders, as it is named in the wheel; all of it belongs there."""
     return {
-        f"{PACKAGE}/{path.relative_to(ROOT).as_posix()}"
+        # common/api is what `import pycytominer_transform` gives.
+        f"{PACKAGE}/{path.relative_to(ROOT).as_posix()}".replace("common/api/", "")
         for folder in ("common", "tools")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
