@@ -394,3 +394,21 @@ def test_a_prefix_that_ends_as_per_does(tmp_path: Path, convert: Convert) -> Non
     assert rows_of(convert(import_sheets(tmp_path / "super.db", tables, lambda name: f"Super_{name}", a_type))).equals(
         expected
     )
+
+
+def test_columns_of_no_compartment_are_said_once(
+    plates: tuple[Path, Path], tmp_path: Path, convert: Convert, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("a.db", "b.db"):
+        source = side_by_side(tmp_path / "folder" / name, plates[0])
+        run_sql(source, *(f"ALTER TABLE MyExpt_Per_Object ADD COLUMN {column}" for column in ("Dose", "Site_Count")))
+    expected = rows_of(convert(side_by_side(tmp_path / "plain.db", plates[0])))
+    assert discover.main([str(tmp_path / "folder"), "-o", str(tmp_path / "m")]) == 0
+    said = capfd.readouterr().err
+    assert said.count("table MyExpt_Per_Object: left out 2 columns of no compartment: Dose, Site_Count\n") == 1
+    assert discover.main([str(tmp_path / "plain.db"), "-o", str(tmp_path / "n")]) == 0
+    assert "left out" not in capfd.readouterr().err
+    made = rows_of(convert(tmp_path / "folder"))
+    assert made.num_rows == 2 * expected.num_rows
+    assert {*made.column_names} - {*expected.column_names} <= {"Metadata_TableNumber"}

@@ -100,7 +100,7 @@ class SqliteLayout(Layout):
             progress("looking at datasets", number, len(exports))
             with layout.dataset(options, len(exports)):
                 layout.parts += sqlite_tables.read_sqlite_dataset(
-                    root / export.relative, export, preset, options.part_size, samples
+                    root / export.relative, export, preset, options.part_size, samples, layout.report_notes
                 )
                 layout.datasets.append(export.name)
         name_of = {source.table: source.sqlite_table for part in reversed(layout.parts) for source in part}

@@ -26,14 +26,25 @@ def compartments_in(columns: Iterable[str], preset: Preset) -> dict[str, str]:
 
 def columns_in(columns: Mapping[str, str], table: str, preset: Preset) -> dict[str, str]:
     """Return the columns, with their declared types, of one compartment, and those that number images."""
-    names = [f"{name}_" for name in compartments_in(columns, preset).values()]
+    return {column: columns[column] for column, owner in _owners(columns, preset).items() if owner in (table, "*")}
+
+
+def columns_of_none(columns: Iterable[str], preset: Preset) -> list[str]:
+    """List the columns that neither belong to a compartment nor number images or the table's rows."""
+    return [name for name, owner in _owners([*columns], preset).items() if not owner and name != "ObjectNumber"]
+
+
+def _owners(columns: Collection[str], preset: Preset) -> dict[str, str]:
+    """Return, for each column, the compartment that it belongs to; ``*`` for all, empty for none."""
+    names = compartments_in(columns, preset).values()
     keys = [key.lower() for key in (preset.image_number, preset.table_number) if key]
 
-    def is_own(column: str) -> bool:
-        owner = max((name for name in names if _bare(column).startswith(name)), key=len, default="")
-        return owner.lower() == f"{table}_" or _bare(column).lower() in keys
+    def owner(column: str) -> str:
+        if column.lower() in keys:
+            return "*"
+        return max((name for name in names if column.startswith(f"{name}_")), key=len, default="").lower()
 
-    return {column: declared for column, declared in columns.items() if is_own(column)}
+    return {column: owner(_bare(column)) for column in columns}
 
 
 def number_in(columns: Iterable[str], table: str, preset: Preset) -> str:

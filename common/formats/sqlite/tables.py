@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,11 +22,17 @@ from pycytominer_transform.common.formats.sqlite.image_sets import (
     cut_into_parts,
     find_image_sets,
 )
-from pycytominer_transform.common.formats.sqlite.object_table import columns_in, compartments_in, number_in
+from pycytominer_transform.common.formats.sqlite.object_table import (
+    columns_in,
+    columns_of_none,
+    compartments_in,
+    number_in,
+)
 from pycytominer_transform.common.formats.table_names import table_matcher
 from pycytominer_transform.common.model.column_types import names_count, names_measurement, names_whole_number
 from pycytominer_transform.common.model.naming import listed, quoted, table_prefix
 from pycytominer_transform.common.model.preset import Preset, declares_text
+from pycytominer_transform.common.runtime.messages import count
 from pycytominer_transform.common.storage.location import Location
 
 _SAMPLE_ROWS = 50
@@ -155,14 +161,17 @@ def is_recognised(path: Path, shown: str, preset: Preset, names: Mapping[str, st
 
 
 def read_sqlite_dataset(
-    place: Location, export: SqliteExport, preset: Preset, part_size: int, samples: Mapping[str, TableSample]
-) -> list[list[DatasetTable]]:
+    place: Location, export: SqliteExport, preset: Preset, part_size: int, samples: Mapping[str, TableSample],
+    report: Callable[[Iterable[str]], None],
+) -> list[list[DatasetTable]]:  # fmt: skip
     """Sample the tables of one export, and cut it into parts of whole image sets.
 
     Parameters
     ----------
     samples : mapping
         By table that the file must have, the sample to add its columns and rows to.
+    report : callable
+        Reports what is left out.
 
     Returns
     -------
@@ -191,6 +200,9 @@ def read_sqlite_dataset(
             if whole is None:
                 whole = find_image_sets(connection, name, stored, preset)
                 _check_rows(connection, whole, shown)
+                if preset.is_object_table(name) and (others := columns_of_none(stored, preset)):
+                    left_out = f"{count(len(others), 'column')} of no compartment: {listed(others, 20)}"
+                    report([f"table {name}: left out {left_out}"])
             tables[table] = replace(whole, columns=columns)
             number = quoted(number_in(columns, table, preset)) if preset.is_object_table(name) else ""
             _sample_rows(connection, tables[table], preset, sample, f"{number} IS NOT NULL" if number else "TRUE")
