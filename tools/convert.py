@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pycytominer_transform.common.errors import FailedPartsError
-from pycytominer_transform.common.extract.summary import refuse_nothing_left, report_left_out
+from pycytominer_transform.common.extract.summary import check_left_out, report_left_out
 from pycytominer_transform.common.flow.part_runs import PartRuns, Tasks, result_of
 from pycytominer_transform.common.flow.prefect_environment import is_private, prefect_api_configured
 from pycytominer_transform.common.flow.resume import (
@@ -149,7 +149,7 @@ def _convert(job: Job, work: WorkDir) -> FlowSummary:
                 figures.report()
                 report_left_out(progress.left_out)
                 raise FailedPartsError(runs.describe(figures.parts, figures.done + figures.resumed))
-            refuse_nothing_left(manifest, progress.left_out)
+            check_left_out(manifest, progress.left_out)
             release_memory()
             written = _move_parts(parts) if job.moves_parts else _write_file(parts)
     figures.bytes_written = written.bytes

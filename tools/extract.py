@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_input, add_options, add_output, new_parser
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.extract.casting import cast_text
-from pycytominer_transform.common.extract.summary import ExtractSummary, refuse_nothing_left
+from pycytominer_transform.common.extract.summary import ExtractSummary, check_left_out
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.formats.protocol import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.model.manifest import Manifest
@@ -112,7 +112,7 @@ def extract(
             # So that its memory is free while the next part is read.
             del part
             progress("extracting parts", summary.parts, len(chosen.parts), rows=sum(summary.rows.values()))
-        refuse_nothing_left(chosen, summary.left_out)
+        check_left_out(chosen, summary.left_out)
         writer.close(new_step(TOOL, recorded_options(options), summary.recorded))
     summary.bundle = writer if isinstance(writer, MemoryBundle) else str(output)
     summary.seconds = time.monotonic() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -99,17 +100,26 @@ def report_left_out(datasets: Mapping[str, int]) -> None:
         logger.warning("reading went on without %s: %s", count(len(datasets), "bad dataset"), listed(sorted(datasets)))
 
 
-def refuse_nothing_left(manifest: Manifest, left_out: Mapping[str, int]) -> None:
-    """Refuse a source of which every dataset had to be left out; a share of one may be empty.
+def check_left_out(manifest: Manifest, left_out: Mapping[str, int]) -> None:
+    """Log of which datasets some parts are left; refuse a source of which none is. A share of one may be empty.
+
+    Parameters
+    ----------
+    left_out : mapping
+        By bad dataset, of how many parts it was left out.
 
     Raises
     ------
     DataError
         There is nothing else.
     """
-    of_parts = {(source.part, source.dataset) for source in manifest.sources} if left_out else ()
+    of_parts = {(source.part, source.dataset) for source in manifest.sources} if left_out else set()
     if left_out and len(manifest.parts) == manifest.parts_total and sum(left_out.values()) == len(of_parts):
         raise DataError(f"no dataset is left: all {count(len(left_out), 'dataset')} had to be left out")
+    parts_of = Counter(dataset for _, dataset in of_parts)
+    for dataset, number in left_out.items():
+        if number < parts_of[dataset]:
+            logger.warning("%s: %d of its %d parts left out; the others come out", dataset, number, parts_of[dataset])
 
 
 def _listed(counts: dict[str, int]) -> str:

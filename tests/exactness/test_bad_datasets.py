@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from converting import Convert, Options, parquet_table
-from plates_sheets import measured_name, small_tables, write_sheets, write_sqlite_sheets
+from plates_sheets import SMALL, measured_name, small_tables, write_sheets, write_sqlite_sheets
 from plates_sqlite import SqliteStyle
 from pycytominer_transform.tools import discover, extract, flow, join
 
@@ -192,27 +193,36 @@ def test_all_are_bad(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("part_size", ["1", "1GB"])
 def test_sqlite_files(part_size: str, tmp_path: Path, convert: Convert, capfd: pytest.CaptureFixture[str]) -> None:
-    for name, tables in zip("abc", small_tables().values(), strict=True):
+    plate = replace(SMALL, images=3)
+    for name, tables in zip("abc", small_tables(plate).values(), strict=True):
         (tmp_path / "good").mkdir(exist_ok=True)
         write_sqlite_sheets(tmp_path / "good" / f"{name}.sqlite", tables, SqliteStyle())
     source = Path(shutil.copytree(tmp_path / "good", tmp_path / "source"))
-    tables = small_tables()[BAD]
+    tables = small_tables(plate)[BAD]
     place, image = tables["Cells"][0].index(FEATURE), tables["Cells"][0].index("ImageNumber")
     tables["Cells"][-1][place] = "oops"
     (source / "b.sqlite").unlink()
     write_sqlite_sheets(source / "b.sqlite", tables, SqliteStyle())
     options = Options(discover=(*SKIP, "--part-size", part_size))
     good = parquet_table(convert(tmp_path / "good", options=options))
-    expected = good.filter(pc.not_equal(good["Metadata_Dataset"], "b.sqlite"))
+    of_b = pc.equal(good["Metadata_Dataset"], "b.sqlite")
+    expected = good.filter(pc.invert(of_b))
     if part_size == "1":
         # Of a file that is cut into parts, the other parts come out.
         bad = pc.and_(
-            pc.equal(good["Metadata_Dataset"], "b.sqlite"),
+            of_b,
             pc.equal(good["Metadata_ImageNumber"], int(tables["Cells"][-1][image])),
         )
         expected = good.filter(pc.invert(bad))
-        assert good.num_rows > expected.num_rows > 0
+        assert good.num_rows > expected.num_rows > pc.sum(pc.invert(of_b)).as_py()
     capfd.readouterr()
     converted = parquet_table(convert(source, options=options)).replace_schema_metadata(None)
     assert converted.equals(expected.replace_schema_metadata(None))
-    assert f"b.sqlite, table Per_Cells, row {len(tables['Cells']) - 1}, column" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert f"b.sqlite, table Per_Cells, row {len(tables['Cells']) - 1}, column" in said
+    words = "warning: b.sqlite: 1 of its 3 parts left out; the others come out\n"
+    assert (words in said) == (part_size == "1")
+    made = tmp_path / "flow.parquet"
+    assert flow.main([str(source), "-q", "-o", str(made), *options.discover]) == 0
+    assert left_out(made)["pct-extract"] == {"b.sqlite": 1}
+    assert (words in capfd.readouterr().err) == (part_size == "1")
