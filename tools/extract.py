@@ -19,7 +19,6 @@ from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.extract.casting import cast_text
 from pycytominer_transform.common.extract.summary import ExtractSummary, check_left_out
 from pycytominer_transform.common.flow.stage_task import StageTask
-from pycytominer_transform.common.formats.protocol import DEFAULT_MAX_INFLATE
 from pycytominer_transform.common.model.manifest import Manifest
 from pycytominer_transform.common.model.options import byte_size, option, recorded_options, shard_option, threads_option
 from pycytominer_transform.common.runtime.messages import progress
@@ -53,9 +52,9 @@ class ExtractOptions:
         metadata=option("what to do with a text in a number column; null: counted and reported (%(default)s)"),
     )
     max_inflate: int = field(
-        default=DEFAULT_MAX_INFLATE,
+        default=0,
         metadata=option(
-            "refuse a compressed file that inflates to more than this (default: 64GiB)",
+            "refuse a compressed file, or all of a part, that inflate to more than this (default: half the memory)",
             metavar="SIZE", parse=byte_size, recorded=False,
         ),
     )  # fmt: skip
@@ -131,14 +130,14 @@ def prepared(manifest: Manifest, options: ExtractOptions) -> Manifest:
 
 def _reader(manifest: Manifest, options: ExtractOptions, storage: StorageOptions) -> PartReader:
     from pycytominer_transform.common.extract.part_reader import PartReader
-    from pycytominer_transform.common.runtime.resources import reading_threads
+    from pycytominer_transform.common.runtime.resources import reading_threads, usable_memory
     from pycytominer_transform.common.storage.location import location_of
 
     place = location_of(options.source or manifest.source, storage.with_preset(manifest.preset))
     threads = options.threads or reading_threads(remote=not isinstance(place, Path))
     return PartReader(
         manifest, place=place, on_bad_value=options.on_bad_value, threads=threads,
-        max_inflate=options.max_inflate,
+        max_inflate=options.max_inflate or usable_memory() // 2,
     )  # fmt: skip
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import (
@@ -18,12 +19,14 @@ from pycytominer_transform.common.errors import (
     StorageError,
 )
 from pycytominer_transform.common.extract.path_comparison import Disagreements, filled_from_path, typed_path_values
+from pycytominer_transform.common.formats.csv.files import is_packed
 from pycytominer_transform.common.formats.registry import reader_of
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.model.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.model.manifest import Manifest, Source, held_as
 from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER
 from pycytominer_transform.common.runtime.messages import logger
+from pycytominer_transform.common.runtime.messages import size as shown_size
 from pycytominer_transform.common.storage.location import Location
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ class PartReader:
     threads : int
         Number of files to read at once.
     max_inflate : int
-        Bytes that a compressed file may inflate to.
+        Bytes that a compressed file, and that all compressed files of a part, may inflate to.
 
     Raises
     ------
@@ -81,6 +84,9 @@ class PartReader:
         self._on_bad_value = on_bad_value
         self._threads = threads
         self._reader = reader_of(manifest.preset.format, manifest, max_inflate)
+        self._max_inflate = max_inflate
+        self._inflated = Counter[int]()
+        self._lock = Lock()
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
         images = [
             column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns
@@ -140,6 +146,7 @@ class PartReader:
                 logger.warning("part %d goes on without dataset %s: %s", number, dataset, error)
             left_out |= part.left_out
             part.tables.clear()
+            del self._inflated[number]
             part = read(number, [one for one in self._manifest.sources_of(number) if one.dataset not in left_out])
         part.left_out = left_out
         return part
@@ -218,7 +225,19 @@ class PartReader:
         self._check_unchanged([file], [source])
         table = self._reader.read(source, file, source.path if source.path != "." else file.name, batch.bad)
         self._check_unchanged([file], [source])
+        if source.format == "npz" or is_packed(file):
+            self._check_inflated(source.part, table.nbytes)
         return self._with_own_columns(table, [table.num_rows], [source], batch.disagreements)
+
+    def _check_inflated(self, part: int, size: int) -> None:
+        """Add the values of a compressed file to those of its part, all of which are in memory together."""
+        with self._lock:
+            self._inflated[part] += size
+        if self._inflated[part] > self._max_inflate:
+            raise DataError(
+                f"part {part}: its compressed files inflate to more than {shown_size(self._max_inflate)}; make the "
+                "parts smaller with pct-discover --part-size, or allow more with pct-extract --max-inflate"
+            )
 
     def _with_own_columns(
         self, table: pa.Table, rows: Sequence[int], sources: Sequence[Source], disagreements: Disagreements

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.flow.dask_cluster import (
     DEFAULT_TIMEOUT,
     DaskCluster,
@@ -71,7 +71,13 @@ def task_runner(
 
     # Without certificates of the run's own any user of this machine could have the workers run code.
     certificates: Any = distributed.Security
-    security: Any = None if dask_scheduler else certificates.temporary()
+    try:
+        security: Any = None if dask_scheduler else certificates.temporary()
+    except ImportError as error:
+        raise UsageError(
+            "Dask workers cannot talk by TLS here, so any user of this machine could have them run code: pip install "
+            "cryptography, or take --runner concurrent, or a --dask-scheduler of your own"
+        ) from error
     with ExitStack() as stack:
         if dask_scheduler:
             address = dask_scheduler

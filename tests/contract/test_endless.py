@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pycytominer_transform.common.model import options
+from pycytominer_transform.common.runtime import resources
 from running import Staged, entries, run, run_process
 
 # Its time doubles with each letter, in any engine that goes back.
@@ -97,3 +101,29 @@ def test_a_query_is_stopped_by_timeout(staged: Staged, tmp_path: Path) -> None:
 def test_what_is_done_in_time_is_done(staged: Staged, tmp_path: Path) -> None:
     run("join", staged.at_rest("join"), "-q", "--timeout", "3600", "-o", tmp_path / "made").done()
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_the_default_of_max_inflate_is_half_of_the_memory(
+    staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(staged.source, tmp_path / "plate")
+    for file in (tmp_path / "plate").rglob("Cells.csv"):
+        with gzip.open(f"{file}.gz", "wb") as packed:
+            packed.write(file.read_bytes())
+        file.unlink()
+    manifest = run("discover", tmp_path / "plate", "-q").done().out
+    sizes = [len(gzip.open(file).read()) for file in (tmp_path / "plate").rglob("Cells.csv.gz")]
+    monkeypatch.setattr(resources, "usable_memory", lambda: 2 * max(sizes) - 2)
+    run("extract", "-q", "-o", tmp_path / "made", stdin=manifest).failed(1, "Cells.csv.gz", "--max-inflate")
+
+
+def test_the_compressed_files_of_a_part_are_bounded_together(tmp_path: Path) -> None:
+    (tmp_path / "plate").mkdir()
+    for site in range(8):
+        metadata = np.array({"Metadata_Well": "A01", "Metadata_Site": site}, object)
+        np.savez_compressed(tmp_path / "plate" / f"{site}-0.npz", features=np.zeros((50, 100)), metadata=metadata)
+    manifest = run("discover", tmp_path / "plate", "-q").done().out
+    for threads in ("1", "2"):
+        words = ["-q", "--threads", threads, "-o", tmp_path / f"made{threads}"]
+        run("extract", *words, "--max-inflate", "100kB", stdin=manifest).failed(1, "part 1", "--part-size")
+        run("extract", *words, "--max-inflate", "1MB", stdin=manifest).done()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pycytominer_transform.common.errors import StorageError
+from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.flow.dask_cluster import await_workers
 from serving import Jobs, end_group
 from waiting import wait_until
@@ -86,6 +87,51 @@ def test_a_worker_that_is_lost_while_it_is_set_up(
                 wait_until(settled.exists, "a worker that is set up")
     assert lost.exists()
     assert any("lost while it was set up" in message for message in told.messages)
+
+
+STRANGER = """
+import os, sys
+import distributed
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+security = distributed.Security.temporary() if sys.argv[2] == "own" else None
+try:
+    client = distributed.Client(sys.argv[1], security=security, timeout=3)
+except Exception as error:
+    print("refused", type(error).__name__)
+else:
+    print("let in", client.run_on_scheduler(lambda: __import__("os").getpid()))
+"""
+
+
+@pytest.mark.dask
+@pytest.mark.parametrize(("protocol", "certificate"), [("tcp", "none"), ("tls", "own")])
+def test_another_user_is_not_let_in(protocol: str, certificate: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    import distributed
+    from pycytominer_transform.common.flow import dask_workers
+
+    security: Any = distributed.Security
+    with dask_workers.local_workers(0, security.temporary()) as address:
+        place = address.replace("tls://", f"{protocol}://")
+        command = [sys.executable, "-c", STRANGER, place, certificate]
+        answer = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    # Not an error of another kind, by which it would not even have tried.
+    assert answer.stdout in ("refused CommClosedError\n", "refused FatalCommClosedError\n"), answer
+
+
+def test_without_certificates_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+    from pycytominer_transform.common.flow.task_runners import task_runner
+
+    def no_cryptography() -> None:
+        raise ImportError("cryptography")
+
+    monkeypatch.setattr(distributed.Security, "temporary", no_cryptography)
+    with pytest.raises(UsageError, match="cannot talk by TLS"), task_runner("dask", workers=1):
+        pass
 
 
 @pytest.mark.dask
