@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
 _PARTS_TO_RELEASE = 100
-"""After so many parts free memory is given back: of pieces between others the C library keeps more and more."""
+"""Parts after which free memory is returned to the system; else the C library keeps more and more of it."""
 _summaries: ContextVar[list[FlowSummary]] = ContextVar("summaries")
 
 
@@ -89,7 +89,7 @@ def convert(source: str, output: str, options: dict[str, Any] | None = None) -> 
 
 
 def _note(summary: FlowSummary) -> None:
-    """Note what the flow of this context has done. Dask workers get the flow by value, so it names no variable."""
+    """Record the summary for `run_convert`; not in the flow itself, which Dask pickles and the variable cannot be."""
     _summaries.get([]).append(summary)
 
 
@@ -116,7 +116,7 @@ def run_convert(runner: TaskRunner[Any], source: str, output: str, options: dict
 
 
 def _convert(job: Job, work: WorkDir) -> FlowSummary:
-    """Do what an earlier run has not done."""
+    """Run the parts that an earlier run has not finished, then write the output."""
     options = job.options
     tasks = Tasks(options.retries, on_threads=options.runner != "dask")
     progress = Progress(FlowArtifacts(prefect_api_configured(no_prefect=False)))
@@ -171,7 +171,7 @@ def _steps(job: Job, manifest: Manifest) -> list[Step]:
 
 @dataclass
 class _Parts:
-    """The parts of one run: which are finished, how one is submitted, and what is counted of it."""
+    """The parts of one run: finds the finished ones, submits the others, and counts their results."""
 
     job: Job
     work: WorkDir
@@ -202,7 +202,7 @@ class _Parts:
             return False
         finished = self.finished(part, LocalLocation(self.work.parts))
         if finished is None or finished.left_out:
-            # A file that could not be read then may be readable now.
+            # A file that could not be read in the earlier run may be readable now.
             self.remade += finished is None
             return False
         self.written.append(_summary_of(finished))
@@ -271,12 +271,12 @@ class _Parts:
 
 
 def _finished_output(parts: _Parts) -> write.WriteSummary | None:
-    """Return what is in the output, if a run that was killed before its end has finished that."""
+    """Return the summary of the output, if a run that was killed at its end has finished it."""
     job, manifest = parts.job, parts.manifest
     rewrites = job.options.overwrite and not job.moves_parts
     if not job.resumes or rewrites or not job.output.exists():
         return None
-    # For one file the parts are in the work dir, which is removed only after the output got its name.
+    # For one file the parts are in the work dir, which is removed only after the output has its name.
     folder = LocalLocation(str(job.output) if job.moves_parts else parts.work.parts)
     finished = [one for part in manifest.parts if (one := parts.finished(part, folder)) is not None]
     is_complete = len(finished) == len(manifest.parts)
@@ -301,7 +301,7 @@ def _write_file(parts: _Parts) -> write.WriteSummary:
     with parts.progress.figures.timed("write"):
         return result_of(
             parts.tasks.submit(
-                # States, for a Dask worker that is lost takes the futures' results with it.
+                # States rather than futures: a lost Dask worker takes the results of its futures with it.
                 write.write_task, f"write {job.output.name}", wait_for=[join.state for join in parts.joins],
                 profiles=[str(parts.work.profiles(part)) for part in parts.manifest.parts],
                 output=output, overwrite=options.overwrite, options=options.write, storage=options.storage,

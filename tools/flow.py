@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["FlowOptions", "FlowSummary", "convert", "main"]
 
 _BESIDE_PARTS = 430_000_000
-"""Bytes of memory that Prefect, its server and the libraries take."""
+"""Bytes of memory for Prefect, its server and the libraries."""
 _DASK_PARTS_PER_WORKER = 4
-"""Parts that are submitted to Dask for each worker, so that none waits for the flow."""
+"""Parts submitted to Dask for each worker, so that no worker waits for the flow."""
 _TASKS_OF_A_PART = 3
 
 
@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 @dataclass(frozen=True)
 class FlowSummary:
-    """What the flow did: its figures, what was found, joined and written, and bad datasets with their parts."""
+    """The figures of the flow, the summaries of its stages, and bad datasets with their number of parts."""
 
     figures: Figures
     discovered: DiscoverSummary
@@ -99,7 +99,7 @@ class Job:
 
     @property
     def parts_at_once(self) -> int:
-        """How many parts are submitted and not yet done."""
+        """The largest number of parts that are submitted and not yet done."""
         return self.options.workers * (_DASK_PARTS_PER_WORKER if self.options.runner == "dask" else 1)
 
     def refuse_existing_output(self) -> None:
@@ -140,17 +140,17 @@ def prepare(source: str, output: str, options: Mapping[str, Any]) -> Job:
     work = lasting_work_dir(chosen.work_dir, target, is_folder=moves_parts)
     job = Job(place, target, chosen, inputs, cluster, moves_parts, resumes=work is not None and work.is_dir())
     if not job.resumes:
-        # Else the output may be what a run had finished that was killed; that is compared with the source.
+        # A run that was killed may have finished the output; then it is compared with the source later.
         job.refuse_existing_output()
     return job
 
 
 def with_resources(options: FlowOptions, source: str, cluster: DaskCluster | None) -> FlowOptions:
-    """Fill in the number of workers, and share threads and memory out among them."""
+    """Return the options with the number of workers, and threads and memory divided among them."""
     from pycytominer_transform.common.runtime.resources import fitting_parts, usable_memory
 
     workers, each = workers_and_threads(options, cluster)
-    # Objects are asked for many at a time, however few processors there are.
+    # Many objects are requested at a time, even with few processors.
     reading = 0 if is_cloud(source) else each
     in_one_process = 1 if options.runner == "dask" else workers
     memory, part_size = options.join.memory, options.discover.part_size
@@ -176,7 +176,7 @@ def flow_runner(job: Job) -> AbstractContextManager[TaskRunner[Any]]:
 
     options = job.options
     if options.runner != "dask":
-        # A thread for each task of the parts at work, for those wait that come after another.
+        # A thread for every task of the running parts, including those that wait for another.
         return task_runner("concurrent", workers=_TASKS_OF_A_PART * job.parts_at_once)
     return task_runner(
         "dask", workers=options.workers, dask_scheduler=options.dask_scheduler, dask_cluster=job.cluster
@@ -215,7 +215,7 @@ def report(summary: FlowSummary, output: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `pct-flow`; gives its exit code."""
+    """Run `pct-flow` and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
 
     def body(args: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ TOOL = "pct-flow"
 
 @dataclass(frozen=True, kw_only=True)
 class RunningOptions:
-    """How `pct-flow` runs the stages; none of it changes the result."""
+    """How `pct-flow` runs the stages; these options never change the result."""
 
     runner: Literal["concurrent", "dask", "sequential"] = field(
         default="concurrent",
@@ -93,7 +93,7 @@ GROUPS = (
     (StorageOptions, STORAGE_HEADING),
 )
 _OF_EXTRACT_ALONE = ("source", "shard")
-"""The flow has its own source, and cuts the shares before it extracts."""
+"""Options of `pct-extract` that the flow has itself, or applies before it extracts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class FlowOptions(RunningOptions):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of `pct-flow`."""
+    """Return the parser of `pct-flow`."""
     parser = new_parser(TOOL, "Convert a source to Parquet: the four stages as one Prefect flow.")
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     add_output(
@@ -152,7 +152,7 @@ def parsed(source: str, output: str, options: Mapping[str, Any]) -> argparse.Nam
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:
-    """Write options as the words of a command line."""
+    """Return options as the words of a command line."""
     words = []
     repeatable = {flag for group, _ in GROUPS for _, flag, declared in declared_options(group) if declared.repeatable}
     for name, value in options.items():
@@ -163,7 +163,7 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
             words.append(option)
         elif value is not None and value is not False:
             values = value if isinstance(value, (list, tuple)) else [value]
-            # A secret of pydantic's, which a server that is shown the parameters does not get to see.
+            # A value of pydantic's secret type, which a Prefect server does not show.
             words += [f"{option}={getattr(one, 'get_secret_value', one.__str__)()}" for one in values]
     return words
 
@@ -182,7 +182,7 @@ def chosen_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return the value of an option in a form that JSON has, and that is parsed to the same."""
+    """Return an option's value in a form that fits into JSON and is parsed back to the same value."""
     if name == "client_options":
         from pydantic import SecretStr
 
@@ -191,7 +191,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def flow_options(args: argparse.Namespace) -> FlowOptions:
-    """Make the options of parsed arguments."""
+    """Return the options in parsed arguments."""
     running = options_from(args, RunningOptions)
     return FlowOptions(
         overwrite=args.overwrite,

@@ -182,12 +182,12 @@ join_task = StageTask(join, name="join")
 
 
 def recorded(options: JoinOptions, inputs: JoinInputs) -> dict[str, Any]:
-    """Return the options and the contents that change the result, for provenance."""
+    """Return the options and the contents of files that change the result, for provenance."""
     return recorded_options(options) | inputs.recorded()
 
 
 def passed_over_columns(manifest: Manifest, options: JoinOptions, inputs: JoinInputs) -> tuple[str, ...]:
-    """Return the columns of the image table that do not come out; none are named where a query of the user's joins.
+    """Return the columns of the image table that the profiles leave out; none for the user's own query.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _opened(
     from pycytominer_transform.common.join.well_counts import CountedJoin
     from pycytominer_transform.common.runtime.resources import usable_memory, usable_threads
 
-    # A query of the user's own runs on one thread: only so do its rows come out in the same order every time.
+    # The user's query runs on one thread, so that its rows have the same order every time.
     threads = 1 if inputs.query else options.threads or usable_threads()
     with open_duckdb(threads=threads, memory=options.memory or usable_memory() // 2) as connection:
         join: PlannedJoin | QueryJoin | PlatemapJoin

@@ -91,8 +91,8 @@ def write(
     overwrite : bool
         Replace an output that exists.
     fingerprint : str
-        Digest of what the one part is made of, kept in its metadata: `pct-flow` knows by it that the part is
-        finished.
+        Digest of the sources and options of the part, kept in its metadata: `pct-flow` recognises the finished part
+        by it.
     options : WriteOptions, optional
         How to write.
     storage : StorageOptions, optional
@@ -143,7 +143,7 @@ write_task = StageTask(write, name="write")
 
 
 def check_name(output: str, place: Location) -> None:
-    """Refuse a name that ends as no output does, so that nobody gets a folder who wants another kind of file.
+    """Refuse a name with an unknown suffix, so that nobody gets a folder instead of another kind of file.
 
     Raises
     ------

@@ -146,7 +146,7 @@ def _arguments(declared: Option, kind: Any, default: Any) -> dict[str, Any]:
 
 
 def _parser_of(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Let argparse name the option in front of a parser's own message."""
+    """Return a parser for argparse, which puts the option's name in front of the message."""
 
     def parsed(text: str) -> Any:
         try:

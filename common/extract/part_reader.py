@@ -164,7 +164,7 @@ class PartReader:
                 future.cancel()
 
     def _collected(self, number: int, batches: Iterable[PartTables]) -> PartTables:
-        """Put the tables of a part's batches below each other; all at once, which takes no longer than for two."""
+        """Concatenate the tables of a part's batches, all at once, which takes no longer than for two."""
         import pyarrow as pa
 
         part = PartTables(number, {}, BadValues(self._on_bad_value))

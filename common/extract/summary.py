@@ -1,4 +1,4 @@
-"""What was read, counted part by part, for the provenance and for people."""
+"""Counts of rows, nulls and bad datasets that were read, for provenance and for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ExtractSummary:
-    """What was read: parts, rows per table, and values that became null per column.
+    """Counts of parts, of rows per table, and of values per column that became null.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Running the parts of a flow: a few at a time, with retries after transient errors and a limit of failures."""
+"""Runs the parts of a flow: a few at a time, with retries after transient errors and a limit of failures."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class Tasks:
         name : str
             The run's name on the server, such as ``extract part 3 of 24``.
         wait_for : sequence of State
-            Of runs that must have succeeded before.
+            States of runs that must have succeeded before.
         **arguments
             The function's arguments. A future among them becomes its result, and an edge of the graph.
         """
         from prefect.futures import PrefectFuture
         from prefect.utilities.annotations import quote
 
-        task = stage.prefect_task().with_options(task_run_name=literal_name(name), **self._retrying)
+        task = stage.prefect_task.with_options(task_run_name=literal_name(name), **self._retrying)
         # Unquoted, Prefect would search every value, such as thousands of columns, for futures. Dask takes no quotes.
         quoted = {
             key: value if isinstance(value, PrefectFuture) or not self._on_threads else quote(value)
@@ -89,7 +89,7 @@ class Tasks:
 
 @dataclass
 class PartRuns:
-    """Runs parts, each as a few tasks one after the other, and only a few parts at once.
+    """Runs parts, only a few at once, each as a few tasks one after the other.
 
     Attributes
     ----------
@@ -112,12 +112,12 @@ class PartRuns:
     failures: dict[int, str] = field(default_factory=dict)
 
     def run(self, parts: Iterable[int]) -> None:
-        """Run the parts; the others go on when one fails.
+        """Run the parts; when one fails, the others go on.
 
         Raises
         ------
         UsageError
-            A part failed for a reason that holds for all parts.
+            A part failed for a reason that all parts share.
         """
         running: dict[int, list[PrefectFuture[Any]]] = {}
         done = SimpleQueue[int]()
@@ -133,13 +133,13 @@ class PartRuns:
 
     def _end(self, running: dict[int, list[PrefectFuture[Any]]], part: int) -> None:
         try:
-            # In their order: a task after one that failed only says that it could not begin.
+            # In their order: the error of a task after a failed one only says that it could not begin.
             results = [future.result() for future in running.pop(part)]
         except UsageError:
             raise
         except Exception as error:
             reason = self.failures[part] = reason_of(error)
-            # People read it in the run's last line, by `describe`.
+            # On a terminal it stands in the run's last line, see `describe`.
             level = logging.ERROR if reports_json() else logging.DEBUG
             fields = {"part": part, "outcome": "failed"}
             logger.log(level, "part %d failed: %s", part, reason, extra={"fields": fields})
@@ -164,19 +164,17 @@ def result_of(future: PrefectFuture[R]) -> R:
     Raises
     ------
     StorageError
-        Its Dask worker was lost.
+        Its Dask worker was lost, or another transient error is left after all retries.
     """
     try:
         return future.result()
+    except PctError:
+        raise
     except Exception as error:
-        if isinstance(error, PctError) or not _is_transient_here(error):
+        is_lost = type(error).__module__.startswith("distributed.") and type(error).__name__ in _LOST
+        if not is_lost and not is_transient(error):
             raise
         raise StorageError(reason_of(error)) from error
-
-
-def _is_transient_here(error: Exception) -> bool:
-    """Return whether an error is transient (see `errors.is_transient`) or the loss of a Dask worker."""
-    return is_transient(error) or (type(error).__module__.startswith("distributed.") and type(error).__name__ in _LOST)
 
 
 def reason_of(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What leans on undocumented parts of Prefect; each piece falls back to the documented way, with a log line."""
+"""Uses of undocumented parts of Prefect; each falls back to the documented way, with a log line."""
 
 from __future__ import annotations
 

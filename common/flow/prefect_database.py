@@ -16,16 +16,16 @@ from pathlib import Path
 from pycytominer_transform.common.runtime.messages import logger
 
 IMAGE_FOLDER = "PCT_PREFECT_DATABASES"
-"""Environment variable that names a folder with databases for this use; an image's, for instance."""
+"""Environment variable that names a folder with migrated databases, such as one in an image."""
 
 
 def copy_migrated_database(path: Path) -> bool:
-    """Copy a migrated database to a path; return False where there is none for the installed Prefect."""
+    """Copy a migrated database to a path; return False if there is none for the installed Prefect."""
     candidates = [_user_folder() / _file_name()]
     if folder := os.environ.get(IMAGE_FOLDER):
         candidates.insert(0, Path(folder, _file_name()))
     for candidate in candidates:
-        # A file that is cut off or damaged is as good as none.
+        # A damaged file counts as missing.
         with suppress(OSError, sqlite3.Error):
             if candidate.is_file():
                 _copy(candidate, path)
@@ -36,7 +36,7 @@ def copy_migrated_database(path: Path) -> bool:
 def cache_migrated_database(path: Path) -> None:
     """Copy a database that Prefect has just migrated, and that holds no run, into the user's cache folder.
 
-    Nothing is copied where there is no folder that can be written to; the next run then migrates again.
+    If there is no writable folder, nothing is copied, and the next run migrates again.
     """
     target = _user_folder() / _file_name()
     try:
@@ -60,12 +60,12 @@ def _file_name() -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database that somebody may have open.
+    """Copy a database, which another process may have open.
 
     Raises
     ------
     sqlite3.Error
-        The source is no whole database of Prefect's.
+        The source is not a complete database of Prefect.
     """
     try:
         with closing(sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True)) as from_database:

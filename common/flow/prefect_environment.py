@@ -1,4 +1,4 @@
-"""Prefect's settings, as environment variables: whether the user names a server, and what a private server goes by.
+"""Prefect's settings as environment variables: the user's server, or those of a private server.
 
 Nothing here may import Prefect at the top: it reads its environment once, while it is imported.
 """
@@ -20,8 +20,8 @@ from pycytominer_transform.common.storage.temporary_names import scratch_for_pro
 
 HOME_PREFIX = "pct-prefect-"
 
-# Services that look after schedules, workers and other people's runs, or that record the events of task runs. A private
-# server has none of the former, and ends with its one flow before anybody could read a record.
+# Services for schedules, workers and other users' runs, and those that record the events of task runs. A private server
+# has no schedules, workers or other users, and ends with its flow before anybody could read a record.
 _IDLE_SERVICES = (
     "CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS",
     "PAUSE_EXPIRATIONS", "REPOSSESSOR", "SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS",
@@ -36,8 +36,8 @@ _RECORDS = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED"
 def prefect_api_configured(*, no_prefect: bool = False) -> bool:
     """Return whether runs are to be tracked by a Prefect server that the user named.
 
-    Only the environment variable counts: a profile in ``~/.prefect`` would take importing Prefect to find, and would
-    make what a tool does depend on a file that its user may have forgotten.
+    Only the environment variable counts. Reading a profile in ``~/.prefect`` would need the import of Prefect, and the
+    user may have forgotten that file.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def prefect_api_configured(*, no_prefect: bool = False) -> bool:
     Raises
     ------
     UsageError
-        There is an address, but no Prefect to report to it with, as in the smallest images.
+        There is an address, but Prefect is not installed, as in the smallest images.
 
     """
     if no_prefect or not os.environ.get("PREFECT_API_URL", "").strip():
@@ -61,12 +61,12 @@ def prefect_api_configured(*, no_prefect: bool = False) -> bool:
 
 
 def require_prefect_api() -> None:
-    """Make sure that the server of the environment answers, before any work is done for it.
+    """Check that the server of the environment answers.
 
     Raises
     ------
     StorageError
-        It does not. Prefect's own error would end the tool as a defect, which this is not.
+        It does not. Prefect's own error would be reported as a defect of the tool.
     """
     from prefect.client.orchestration import get_client
 
@@ -82,13 +82,13 @@ def require_prefect_api() -> None:
 def prepare_prefect_environment(*, verbose: bool = False) -> None:
     """Set the environment variables that keep Prefect quiet, except those that the user has set.
 
-    To be called before Prefect is first imported. Prefect's lines about a run still go to its server; only the terminal
-    is spared, because tools report failures themselves, in one line.
+    To be called before Prefect is first imported. Prefect's log lines still go to its server, but not to the terminal,
+    because the tools report failures themselves in one line.
     """
     for name, text in {**_quiet_variables(verbose=verbose), "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER}.items():
         os.environ.setdefault(name, text)
     if "PREFECT_HOME" not in os.environ and not _can_have_home():
-        # Without one Prefect warns of every step; a cluster job or a container may have no home that can be written to.
+        # Without a home Prefect warns at every step; cluster jobs and containers may have none that is writable.
         os.environ["PREFECT_HOME"] = str(scratch_for_process(HOME_PREFIX))
 
 
@@ -101,11 +101,11 @@ def _quiet_variables(*, verbose: bool) -> dict[str, str]:
     variables = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # Nothing may start Prefect's temporary server by the way: its child survives us and holds our pipes open.
+        # Prefect's own temporary server would outlive this process and hold its pipes open.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
-    # Somebody who sets Prefect's logging level wants to see those lines.
+    # A user who sets Prefect's logging level wants to see its lines.
     if not verbose and "PREFECT_LOGGING_LEVEL" not in os.environ:
         variables["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
         variables["PREFECT_INTERNAL_LOGGING_LEVEL"] = "CRITICAL"
@@ -122,10 +122,10 @@ def client_variables(home: Path, url: str, password: str, *, verbose: bool) -> d
         "PREFECT_API_AUTH_STRING": password,
         # Of workers too: see `is_private`.
         _RECORDS: "false",
-        # Two questions that every client asks before its first own; the server here is of this very installation.
+        # Two requests at the start of every client; this server is of the same installation.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
-        # Nobody can read log lines on a server that ends with the run.
+        # A server that ends with the run shows its log lines to nobody.
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }
 
@@ -150,23 +150,23 @@ def is_private() -> bool:
 
 
 def only_these(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with all of Prefect's variables replaced: no key or database of the user's."""
+    """Return this process's environment with these variables in place of all others of Prefect."""
     others = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
     return others | dict(variables)
 
 
 @contextmanager
 def only_these_settings(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set Prefect's settings to these alone within the block, for this process and its child processes."""
+    """Set Prefect's settings to only these within the block, for this process and its child processes."""
     before = dict(os.environ)
     _replace_environment(only_these(variables))
     try:
-        # This reads the environment if it is the first import. If not, the settings that were read then are overridden.
+        # The first import of Prefect reads the environment. After it the settings have to be overridden.
         from prefect import settings
 
         names = {name for name in [*before, *variables] if name.startswith("PREFECT_") and hasattr(settings, name)}
         updates: dict[Any, str | None] = {getattr(settings, name): variables[name] for name in names & set(variables)}
-        # Ending the thread that sends heartbeats takes each flow a second.
+        # Ending the thread that sends heartbeats takes a second per flow.
         updates[settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
         dropped = [getattr(settings, name) for name in names - set(variables)]
         with settings.temporary_settings(updates, restore_defaults=dropped), events_dropped():
@@ -182,6 +182,6 @@ def _replace_environment(variables: Mapping[str, str]) -> None:
 
 
 def import_libraries() -> None:
-    """Import the libraries that every part needs, while the private server starts or a Dask worker is idle."""
+    """Import the libraries that every part needs; to be called while the process would be idle."""
     for name in _LIBRARIES:
         importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Parts and outputs that an earlier run has finished, recognized by their files, tools and options."""
+"""Parts and outputs that an earlier run finished, recognised by their source files, tools and options."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pycytominer_transform.common.storage.location import LocalLocation, Locatio
 
 @dataclass(frozen=True)
 class Finished:
-    """What an earlier run wrote.
+    """The counts and figures of a part or an output that an earlier run finished.
 
     Attributes
     ----------
     counts : dict
-        What its joins counted.
+        The counts of its joins.
     left_out : dict
-        By bad dataset, of how many parts it was left out.
+        By bad dataset, the number of parts without it.
     rows, columns, bytes : int
         Of the Parquet files; 0 for profiles.
     """
@@ -41,20 +41,20 @@ class Finished:
 
 
 def fingerprint(manifest: Manifest, steps: Sequence[Step]) -> str:
-    """Return the digest of what a part is made of: its files with their fingerprints, the tools, the options."""
+    """Return the digest of all that decides a part's content: source files with fingerprints, tools, options."""
     made_of = (replace(manifest, provenance=()), _tools(steps))
     return hashlib.sha256(repr(made_of).encode()).hexdigest()
 
 
 def finished_profiles(folder: Path, manifest: Manifest, steps: Sequence[Step]) -> Finished | None:
-    """Return a part that an earlier run finished of the same files with the same options, else None.
+    """Return the counts of a part that an earlier run finished from the same files with the same options, else None.
 
     Parameters
     ----------
     folder : Path
-        Where the part's profiles are.
+        The folder of the part's profiles.
     manifest : Manifest
-        What the manifest beside them must say: the same files with the same fingerprints, the same columns.
+        Must equal the manifest beside the profiles: the same files, fingerprints and columns.
     steps : sequence of Step
         The tools, versions and options that must have made them.
     """

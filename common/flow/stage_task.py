@@ -1,4 +1,4 @@
-"""One pure function, one Prefect task: a tool runs in process, or tracked by a Prefect server.
+"""The task of a stage: a pure function that runs plainly, or as a Prefect task that a server tracks.
 
 A tool's file says ``extract_task = StageTask(extract, name="extract")`` and no more about Prefect. Prefect is imported
 only when a run is to be tracked: importing it costs most of a second, starting a server several.
@@ -37,13 +37,14 @@ class StageTask(Generic[R]):
     function: Callable[..., R]
     name: str
 
+    @functools.cached_property
     def prefect_task(self) -> Task[..., R]:
-        """Return the Prefect task, the same object each time.
+        """The Prefect task, which neither caches nor keeps results: the output itself shows whether it is current."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
 
-        It neither caches nor keeps results: whether an output is up to date is read from the output itself.
-        """
-        task: Task[..., R] = _prefect_task(self)
-        return task
+        wrapped: Task[..., R] = task(name=self.name, cache_policy=NO_CACHE, persist_result=False)(self.function)
+        return wrapped
 
     def run(self, *, tracked: bool, run_name: str, **arguments: Any) -> R:
         """Call the function now and return its result.
@@ -54,7 +55,7 @@ class StageTask(Generic[R]):
             Run as a task run on the Prefect server of the environment, with its state and log lines, instead of
             plainly.
         run_name
-            What the run is called on that server, such as ``extract plate1``.
+            Name of the run on that server, such as ``extract plate1``.
         **arguments
             The function's keyword arguments.
 
@@ -71,33 +72,24 @@ class StageTask(Generic[R]):
         prepare_prefect_environment(verbose=logger.isEnabledFor(logging.DEBUG))
         require_prefect_api()
         with _log_lines_to_run():
-            result: R = self.prefect_task().with_options(task_run_name=literal_name(run_name))(**arguments)
+            result: R = self.prefect_task.with_options(task_run_name=literal_name(run_name))(**arguments)
         return result
 
 
 def literal_name(run_name: str) -> str:
-    """Return a task run's name as the format string that Prefect takes it for: a plate may be called ``{x}``."""
+    """Return a task run's name as a format string, which Prefect expects: a plate may be called ``{x}``."""
     return run_name.replace("{", "{{").replace("}", "}}")
-
-
-@functools.cache
-def _prefect_task(stage: StageTask[Any]) -> Task[..., Any]:
-    from prefect import task
-    from prefect.cache_policies import NO_CACHE
-
-    wrapped: Task[..., Any] = task(name=stage.name, cache_policy=NO_CACHE, persist_result=False)(stage.function)
-    return wrapped
 
 
 @contextmanager
 def _log_lines_to_run() -> Iterator[None]:
-    """Send our log lines to the run in progress, also where Prefect was imported before our environment was set."""
+    """Send our log lines to the current run, even if Prefect was imported before our environment was set."""
     from prefect.logging.handlers import APILogHandler
 
     level, handler = logger.level, APILogHandler()
     present = any(isinstance(other, APILogHandler) for other in logger.handlers)
     if logger.level == logging.NOTSET:
-        # Prefect sets the root logger to WARNING, which would keep the lines that tell what a run did from the server.
+        # Prefect sets the root logger to WARNING, so the server would not get the lines that say what a run did.
         logger.setLevel(logging.INFO)
     if not present:
         logger.addHandler(handler)

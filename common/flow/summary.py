@@ -1,4 +1,4 @@
-"""What a flow did, in figures: parts, rows, bytes and time, for the terminal, for programs and for a Prefect server."""
+"""The figures of a flow: parts, rows, bytes and time, for the terminal, for programs and for a Prefect server."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ _SECONDS_BETWEEN = 2.0
 
 @dataclass
 class Figures:
-    """What a flow has done so far.
+    """The figures of a flow so far.
 
     Attributes
     ----------
     parts : int
-        All that the source has.
+        Number of parts of the source.
     done, failed, resumed : int
-        Those that this run finished, that failed for good, and that an earlier run had finished.
+        Parts that this run finished, parts that failed, and parts that an earlier run had finished.
     retried : int
-        How often a task was tried again.
+        Number of retries of tasks.
     datasets_left_out : int
-        Bad ones, of the resumed parts too.
+        Bad datasets, including those of resumed parts.
     rows_read, joined, unmatched : int
-        Rows of all tables, rows of the profiles, rows that found no partner; of the resumed parts too.
+        Rows of all tables, rows of the profiles, and rows without a partner, including those of resumed parts.
     bytes_read, bytes_written : int
         Of the source, for the parts that this run finished; of the output.
     seconds : dict
-        By stage; of stages that run for many parts the sum over these, ``all`` from beginning to end.
+        By stage, the sum over all parts; ``all`` from beginning to end.
     """
 
     parts: int = 0
@@ -123,7 +123,7 @@ class FlowArtifacts:
     _last: float = 0.0
 
     def progress(self, done: int, total: int) -> None:
-        """Show how many parts are done; at most every two seconds."""
+        """Show how many parts are done, at most every two seconds."""
         now = time.monotonic()
         if not self.is_enabled or (now - self._last < _SECONDS_BETWEEN and done < total):
             return
@@ -162,9 +162,9 @@ class Progress:
     Attributes
     ----------
     counts : dict
-        What the joins counted, of resumed parts too.
+        The counts of the joins, including those of resumed parts.
     left_out : dict
-        By bad dataset, of how many parts it was left out.
+        By bad dataset, the number of parts without it.
     """
 
     artifacts: FlowArtifacts

@@ -1,4 +1,4 @@
-"""How many parts of a flow run at once, and where: threads of this process, or processes of a Dask cluster."""
+"""The task runners of a flow: threads of this process, or processes of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pycytominer_transform.common.runtime.signals import exits_at_once, wait_for
 
 
 class InterruptibleThreadPoolTaskRunner(ThreadPoolTaskRunner[Any]):
-    """Prefect's thread runner, but it does not wait for its threads where an interruption ends the whole process."""
+    """Prefect's thread runner, but it does not wait for its threads if an interruption ends the whole process."""
 
     def cancel_all(self) -> None:
         """Cancel the tasks and wait for those that have begun."""
@@ -46,12 +46,12 @@ def task_runner(
     kind
         ``concurrent``: threads of this process; ``dask``: processes.
     workers
-        Tasks that may run at once, also those that wait for another. A running Dask scheduler decides that by itself.
+        Tasks that may run at once, including those that wait for another. A running Dask scheduler decides by itself.
     dask_scheduler
         Address of a running Dask scheduler, such as ``tcp://node7:8786``. Its workers need this package, the paths of
         source and work directory, and a way to the Prefect API.
     dask_cluster
-        Batch jobs to submit as workers, for which the same holds.
+        Batch jobs to submit as workers, which need the same.
 
     Raises
     ------

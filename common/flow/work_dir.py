@@ -1,4 +1,4 @@
-"""The work dir of a flow: finished parts, and what goes between the stages.
+"""The work dir of a flow: the finished parts, and files that Dask workers exchange.
 
 For an output of one file a part is a folder of profiles, and the work dir is the one that the user names, or a
 temporary folder. For an output folder a part is its final Parquet file, and the work dir lies beside the output until
@@ -58,25 +58,25 @@ class WorkDir:
         return self.path / _PARTS
 
     def profiles(self, part: int) -> Path:
-        """Return the place of a part's profiles, where the output is one file."""
+        """Return the folder of a part's profiles, for an output of one file."""
         return self.parts / part_name(part)
 
     def parquet(self, part: int) -> Path:
-        """Return the place of a part's Parquet file, where the output is a folder."""
+        """Return the path of a part's Parquet file, for an output folder."""
         return self.parts / f"{part_name(part)}.parquet"
 
     def exchange(self, part: int, stage: str) -> Path:
-        """Return the place of what one stage writes for the next one on another process."""
+        """Return the path of a file or folder that one stage writes for the next one in another process."""
         folder = self.path / _EXCHANGE / part_name(part)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / stage
 
     def clear_exchange(self, part: int) -> None:
-        """Remove what the stages of a part exchanged."""
+        """Remove the files that the stages of a part exchanged."""
         shutil.rmtree(self.path / _EXCHANGE / part_name(part), ignore_errors=True)
 
     def prepare(self, parts: Iterable[int]) -> None:
-        """Make the folder for parts, and remove those of an earlier run that cut the source otherwise."""
+        """Create the folder for parts, and remove parts of an earlier run that divided the source differently."""
         with storage_errors(self.path):
             self.parts.mkdir(exist_ok=True)
             if self.is_lasting:
@@ -91,7 +91,7 @@ class WorkDir:
         return self.parts.is_dir() and any(not name.startswith(".") for name in os.listdir(self.parts))
 
     def remove_unfinished(self) -> None:
-        """Remove what a killed process had begun, and what the stages exchanged."""
+        """Remove the unfinished files of a killed process, and those that the stages exchanged."""
         discard(self.path / _EXCHANGE)
         for folder in (self.path, self.parts):
             with suppress(FileNotFoundError):
@@ -101,14 +101,14 @@ class WorkDir:
 
 
 def lasting_work_dir(path: str, output: Location, *, is_folder: bool) -> Path | None:
-    """Return the work dir that outlives a killed run; None where the run uses a temporary folder.
+    """Return the work dir that outlives a killed run; None if the run uses a temporary folder.
 
     Parameters
     ----------
     path : str
-        The user's: the folder in which work dirs lie, or the work dir itself; empty for none.
+        From the user: the folder for work dirs, or the work dir itself; empty for none.
     output : Location
-        What the work leads to.
+        The output of the flow.
     is_folder : bool
         The output is a folder.
     """
@@ -126,14 +126,14 @@ def lasting_work_dir(path: str, output: Location, *, is_folder: bool) -> Path | 
 
 @contextmanager
 def open_work_dir(path: str, output: Location, *, is_folder: bool, keep: bool) -> Iterator[WorkDir]:
-    """Open the work dir of an output; it is removed when the block ends well.
+    """Open the work dir of an output; it is removed when the block ends without an error.
 
     Parameters
     ----------
     path, output, is_folder
         See `lasting_work_dir`.
     keep : bool
-        Leave it there although all went well.
+        Keep it in any case.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def open_work_dir(path: str, output: Location, *, is_folder: bool, keep: bool) -
 
 @contextmanager
 def _temporary_work_dir(output: Location, *, keep: bool) -> Iterator[WorkDir]:
-    """Make a work dir beside the output, for one in the cloud among the system's temporary ones."""
+    """Create a work dir beside the output, or in the system's temporary folder for an output in the cloud."""
     with _stem(output) as stem, temporary_folder(stem, keep=keep) as folder:
         lasting = stem.absolute().with_name(f"{stem.name}{WORK_SUFFIX}")
         work = WorkDir(folder, is_lasting=False)
@@ -182,7 +182,7 @@ def _temporary_work_dir(output: Location, *, keep: bool) -> Iterator[WorkDir]:
 
 
 def _keep(work: WorkDir, lasting: Path) -> bool:
-    """Give a temporary work dir a lasting name, if there are finished parts in it."""
+    """Rename a temporary work dir to a lasting name, if it has finished parts."""
     work.remove_unfinished()
     if not work.has_parts():
         return False
@@ -194,7 +194,7 @@ def _keep(work: WorkDir, lasting: Path) -> bool:
 
 @contextmanager
 def _stem(output: Location) -> Iterator[Path]:
-    """Return the path that temporary work dirs lie beside; a temporary one for the cloud."""
+    """Yield the path beside which temporary work dirs lie; a temporary one for an output in the cloud."""
     if isinstance(output, Path):
         yield output
         return

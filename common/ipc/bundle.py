@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def bundle_schema(manifest: Manifest, schema: TableSchema) -> pa.Schema:
-    """Return the Arrow schema of a table in a bundle: final names and types, and the columns that the tools add."""
+    """Return the Arrow schema of a table in a bundle, with final names and the columns that the tools add."""
     import pyarrow as pa
 
     columns = (*schema.columns, *manifest.own_columns(schema))
@@ -206,7 +206,7 @@ class BundleReader:
 def open_bundle(
     bundle: str | Extracted, storage: StorageOptions | None = None
 ) -> Iterator[BundleReader | MemoryBundle]:
-    """Open a bundle: a folder, a file with the streams, standard input (``-``), or one in memory."""
+    """Open a bundle: a folder, a file with streams, standard input (``-``), or a bundle in memory."""
     path = bundle if isinstance(bundle, str) else bundle.bundle
     if isinstance(path, MemoryBundle):
         yield path
@@ -246,7 +246,7 @@ def _tables_in(folder: Location, manifest: Manifest) -> Iterator[OpenStream]:
 
 
 def is_bundle_entry(name: str) -> bool:
-    """Return whether an entry of a bundle's folder is one that was written here."""
+    """Return whether the suite wrote an entry of a bundle's folder."""
     return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name and name.endswith(("/", ".arrow")))
 
 

@@ -35,9 +35,9 @@ def read_manifest(path: str, storage: StorageOptions | None = None) -> Manifest:
     Raises
     ------
     SourceNotFoundError
-        There is none in the folder.
+        The folder has no manifest.
     DataError
-        It is no manifest.
+        It is not a manifest.
     StageEndedEarlyError
         It is cut off.
     """

@@ -1,4 +1,4 @@
-"""What lies at a place, a source, a manifest, a bundle or profiles, and the command that takes it."""
+"""The kind of a place (source, manifest, bundle or profiles), and the command that takes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def command_for(kind: str, place: object) -> str:
 
 
 def kind_of_folder(names: Iterable[str]) -> str:
-    """Return what a folder with these files is: a bundle, profiles, or a manifest's; a source without a manifest."""
+    """Return the kind of a folder with these files; one without a manifest is a source."""
     files = set(names)
     if MANIFEST_FILE not in files:
         return "source"

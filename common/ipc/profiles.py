@@ -34,7 +34,7 @@ BATCH_ROWS = 16_384
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:
-    """Return what the schema of profiles says: what they are and where they come from."""
+    """Return the metadata of the schema of profiles: their role, preset and provenance."""
     provenance = steps_to_json(manifest.provenance)
     return {"pct.role": "profiles", "pct.preset": manifest.preset.name, "pct.provenance": provenance}
 
@@ -120,7 +120,7 @@ class Joined(Protocol):
 
 
 def is_profiles_entry(name: str) -> bool:
-    """Return whether an entry of a folder of profiles is one that was written here."""
+    """Return whether the suite wrote an entry of a folder of profiles."""
     return name == MANIFEST_FILE or (name.startswith("part-") and name.endswith(".arrow") and "/" not in name)
 
 
@@ -178,7 +178,7 @@ def open_profiles(
     StageEndedEarlyError
         A part is missing.
     DataError
-        It is Arrow, but something else than profiles; or several folders hold the same part.
+        It is Arrow, but not profiles; or several folders hold the same part.
     """
     history = History()
     places = profiles if isinstance(profiles, str | Sequence) else profiles.profiles

@@ -1,4 +1,4 @@
-"""Reading Arrow IPC streams and files, those of the suite by their closing record; see `stream_writer`."""
+"""Reads Arrow IPC streams and files, and checks the closing record of the suite's own; see `stream_writer`."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def stream_of(batches: Iterable[tuple[pa.RecordBatch, int]], schema: pa.Schema, 
 
 @contextmanager
 def read_one(path: Location, role: str) -> Iterator[OpenStream]:
-    """Open one of the suite's own Arrow files and check what it says it is."""
+    """Open one of the suite's own Arrow files and check its role."""
     with storage_errors(path, "read"), path.open("rb") as file:
         stream = next(read_streams(file, str(path)))
         if stream.role != role:
@@ -165,7 +165,7 @@ def read_one(path: Location, role: str) -> Iterator[OpenStream]:
 
 
 def is_complete_file(path: Path) -> bool:
-    """Return whether one of the suite's own Arrow files is there with its closing record; its rows are not read."""
+    """Return whether one of the suite's own Arrow files exists with its closing record; its rows are not read."""
     import pyarrow as pa
 
     try:
@@ -178,7 +178,7 @@ def is_complete_file(path: Path) -> bool:
 
 
 class _CheckedInput(io.RawIOBase):
-    """Forwards reads, with their checksum and their last eight bytes, by which the end of a stream is known."""
+    """Forwards reads and keeps their checksum and their last eight bytes, which show the end of a stream."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -193,7 +193,7 @@ class _CheckedInput(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        # By pieces, for a damaged size may be more than the memory.
+        # In pieces, because a damaged size may be larger than the memory.
         pieces = []
         while size and (piece := self._file.read(min(size, _PIECE_BYTES))):
             pieces.append(piece)

@@ -101,7 +101,7 @@ def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch without rows."""
     import pyarrow as pa
 
-    # One array of a type does for all of its columns, of which there are thousands.
+    # One array per type is enough for thousands of columns.
     empty = {kind: pa.nulls(0, kind) for kind in dict.fromkeys(schema.types)}
     return pa.RecordBatch.from_arrays([empty[kind] for kind in schema.types], schema=schema)
 
@@ -110,8 +110,8 @@ def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
 def arrow_sink(sink: BinaryIO) -> Iterator[pa.NativeFile]:
     """Open a binary file for Arrow's writers; it stays open, and gets nothing after the block.
 
-    After an error Arrow's writers write what they hold, even a footer, when they are thrown away. A pipe would then
-    look complete.
+    When Arrow's writers are garbage-collected after an error, they write their buffers and even a footer. The output
+    would then look complete.
     """
     output = _CheckedOutput(sink)
     try:

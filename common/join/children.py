@@ -1,4 +1,4 @@
-"""Making one row of all the children of an object: how many they are, and the means of what was measured of them."""
+"""Aggregates all children of an object into one row: their number and the means of their measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARENT = "parent"
 
 
 def aggregated_columns(schema: TableSchema, how: Aggregate) -> tuple[Column, ...]:
-    """Say which columns the rows have that are made of a child table.
+    """Return the columns of an aggregated child table.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def aggregated_columns(schema: TableSchema, how: Aggregate) -> tuple[Column, ...
 
 
 def aggregated_schema(columns: tuple[Column, ...]) -> pa.Schema:
-    """Give the schema of the rows."""
+    """Return the Arrow schema of the aggregated rows."""
     import pyarrow as pa
 
     return pa.schema([arrow_field(column) for column in columns])
@@ -43,8 +43,8 @@ def aggregated_schema(columns: tuple[Column, ...]) -> pa.Schema:
 def aggregate_children(table: pa.Table, parents: pa.ChunkedArray, count: int, columns: tuple[Column, ...]) -> pa.Table:
     """Make one row per parent, in the parents' order.
 
-    Values are added up one after the other in the order of the children's rows, so that the means have the same bits
-    on any number of threads and however the source was cut into parts.
+    Values are added in the order of the children's rows, so that the means have the same bits on any number of threads
+    and with any size of parts.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def aggregate_children(table: pa.Table, parents: pa.ChunkedArray, count: int, co
 
 
 def _or_null(means: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Make nulls of what is no number: the mean of two opposite infinities."""
+    """Replace NaN by null: the mean of two opposite infinities."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

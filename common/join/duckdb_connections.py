@@ -1,4 +1,4 @@
-"""DuckDB in memory, opened so that it reaches nothing but the tables that it is given."""
+"""DuckDB in memory, without access to anything but the tables registered with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Database:
-    """A database and the folder that it may spill to; closed when it is garbage, or when Python ends."""
+    """A database and the folder that it may spill to; closed when it is garbage-collected, or when Python ends."""
 
     def __init__(self, *, threads: int, memory: int) -> None:
         import duckdb
@@ -47,7 +47,7 @@ class _Database:
 
 
 class _Thread(threading.local):
-    """The database of this thread: to open one takes as long as to join a small part."""
+    """The database of this thread; opening one takes as long as joining a small part."""
 
     database: _Database | None = None
 

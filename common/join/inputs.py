@@ -1,4 +1,4 @@
-"""The files that `pct-join`'s options name: a query, a platemap."""
+"""The files that options of `pct-join` name: a query and a platemap."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JoinInputs:
-    """A query of the user's own, or none, and a platemap, or none."""
+    """The user's query and platemap, if any."""
 
     query: str = ""
     platemap: Platemap | None = None
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The platemap's wells, as messages and counts name them."""
+        """The labels of the platemap's wells in messages and counts."""
         return self.platemap.labels if self.platemap else ()
 
     def recorded(self) -> dict[str, Any]:
-        """Return what provenance says of them."""
+        """Return the entries for provenance."""
         platemap = self.platemap
         return {
             "sql": self.query,

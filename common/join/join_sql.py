@@ -9,7 +9,7 @@ ROW = "pct_row"
 
 
 def join_query(plan: JoinPlan) -> str:
-    """Write the query that finds which rows of the tables belong together.
+    """Return the query that finds which rows of the tables belong together.
 
     Its result has one row per object of the anchor, and per table a column with the number of its row (from 0), null
     where the object has no partner there. The values are gathered by these numbers afterwards: joining some thousand
@@ -25,13 +25,13 @@ def join_query(plan: JoinPlan) -> str:
 
 
 def parents_query(child: Partner) -> str:
-    """Write the query that finds the parent's row for each row of a child table, in the children's order."""
+    """Return the query that finds the parent's row for each row of a child table, in the children's order."""
     table, via = quoted(child.table), quoted(child.via)
     return f"SELECT {via}.{ROW}\nFROM {table}\nLEFT JOIN {via} ON {_condition(child)}\nORDER BY {table}.{ROW}"
 
 
 def siblings_query(child: Partner) -> str:
-    """Write the query that finds the first parent with several children, and how many it has."""
+    """Return the query that finds the first parent with several children, and how many it has."""
     via = quoted(child.via)
     keys = ", ".join(f"{via}.{quoted(key)}" for key in (*child.scope, child.via_number))
     return (
@@ -41,7 +41,7 @@ def siblings_query(child: Partner) -> str:
 
 
 def queries(plan: JoinPlan) -> list[str]:
-    """Write out the queries that find which rows belong together, in the order they are run."""
+    """Return the queries that find which rows belong together, in the order they are run."""
     children = [parents_query(found.partner) for found in plan.children]
     return [*(siblings_query(partner) for partner in plan.partners if partner.is_child), join_query(plan), *children]
 
@@ -50,7 +50,7 @@ def _condition(partner: Partner) -> str:
     left, right = quoted(partner.table), quoted(partner.via)
     terms = []
     for name in partner.scope:
-        # A table number may be null for all of a dataset; the other keys identify nothing when they are.
+        # A table number may be null for a whole dataset; any other key that is null identifies nothing.
         equal = "IS NOT DISTINCT FROM" if name == TABLE_NUMBER else "="
         terms.append(f"{left}.{quoted(name)} {equal} {right}.{quoted(name)}")
     if partner.own_number:

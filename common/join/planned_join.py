@@ -1,4 +1,4 @@
-"""The join that the preset and the tables' columns call for, and the counts of objects without a partner."""
+"""The join that follows from the preset and the tables' columns, with counts of objects without a partner."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _profiles_schema(shared: Manifest, plan: JoinPlan) -> pa.Schema:
 
 
 def _with_copies(profiles: pa.Table, copies: Sequence[tuple[str, str]]) -> pa.Table:
-    """Add columns under a further name, where there is none of it; a well is written as all tools know it."""
+    """Add copies of columns under another name, unless that exists; wells are copied in the form ``A01``."""
     import pyarrow as pa
 
     names = profiles.column_names
@@ -174,7 +174,7 @@ def _join_part(
 def _matching_rows(
     connection: duckdb.DuckDBPyConnection, plan: JoinPlan, tables: dict[str, pa.Table]
 ) -> tuple[pa.Table, dict[str, pa.ChunkedArray]]:
-    """Find which rows belong together, and for each row of a table that is aggregated its parent's."""
+    """Return the row numbers that belong together, and for each aggregated table the row number of each parent."""
     import pyarrow as pa
 
     children = [found.partner for found in plan.children]
@@ -237,7 +237,7 @@ def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner, plan
 
 
 def _gather(plan: JoinPlan, tables: dict[str, pa.Table], rows: pa.Table) -> pa.Table:
-    """Put the columns of all tables side by side by row number."""
+    """Take the rows of all tables by their numbers, and put the columns side by side."""
     import pyarrow as pa
 
     picked: dict[tuple[str, str], pa.ChunkedArray] = {}

@@ -1,4 +1,4 @@
-"""Putting a platemap's columns beside the cells of each well, and counting what has no counterpart."""
+"""Puts a platemap's columns beside the cells of each well, and counts wells without an entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.join.user_query import QueryJoin
 
 BEGINNINGS = ("", "Metadata_", "Image_Metadata_")
-"""What may stand before a key's name in the profiles."""
+"""Possible prefixes of a key's name in the profiles."""
 _SEPARATOR = "\0"
 """Between the keys of a cell; a platemap holds no NUL."""
 

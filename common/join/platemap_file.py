@@ -1,4 +1,4 @@
-"""Platemaps: which rows are for which cells, and the columns that go beside them."""
+"""Platemaps: the wells that rows are for, and the columns to put beside their cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _METADATA = "Metadata_"
 
 @dataclass(frozen=True)
 class PlatemapKey:
-    """A column of the platemap that says which cells a row is for, and what the profiles' column is called."""
+    """A column of the platemap that decides which cells a row is for, and the name of the profiles' column."""
 
     column: str
     profiles: str
@@ -44,20 +44,20 @@ class PlatemapColumn:
 class Platemap:
     """A platemap as it was read.
 
-    No dataclass: Prefect looks at every value within the dataclasses that a task is given, for each task anew.
+    Not a dataclass, because Prefect visits every value in the dataclasses that a task is given, for each task again.
 
     Parameters
     ----------
     fingerprint : str
         SHA-256 of the file, or of a batch's files.
     keys : sequence of PlatemapKey
-        What rows are found by.
+        The columns by which rows are found.
     entries : sequence of tuple of str
         The keys' values, row by row, as `PlatemapKey.normal` writes them; no two are equal.
     columns : sequence of PlatemapColumn
         All other columns.
     plates : collection of str
-        Of a batch, those that have a map; they are the entries' first key. Empty for a single platemap.
+        The plates of a batch that have a map, which are the entries' first key; empty for a single platemap.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Platemap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What messages and counts call the entries."""
+        """The labels of the entries in messages and counts."""
         return tuple(map(entry_label, self.entries))
 
 
 def entry_label(entry: Sequence[str]) -> str:
-    """Write an entry's keys as one text, another for each entry."""
+    """Return the label of an entry, another one for each entry."""
     if len(entry) == 1:
         return entry[0]
     return "/".join(text.replace("\\", "\\\\").replace("/", "\\/") for text in entry)
@@ -136,7 +136,7 @@ def _key(text: str, names: Sequence[str], path: str) -> PlatemapKey:
 def _check_entries(
     entries: Sequence[tuple[str, ...]], numbers: Sequence[str], keys: Sequence[PlatemapKey], path: str
 ) -> None:
-    """Refuse entries of the same key, and such as lack a key."""
+    """Refuse two entries with the same keys, and an entry without a key."""
     first: dict[tuple[str, ...], str] = {}
     for entry, number in zip(entries, numbers, strict=True):
         for key, text in zip(keys, entry, strict=True):

@@ -27,7 +27,7 @@ _DELIMITERS = ",\t;"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of texts: names of columns, and rows by those names, each with its number for messages.
+    """A table of texts: the names of its columns, and its rows by these names, each with its number for messages.
 
     A batch's has a first column `PLATE`, and one set of rows per plate. `fingerprint` is of the files' bytes.
     """
@@ -39,7 +39,7 @@ class Sheet:
 
 
 def read_sheet(path: str, storage: StorageOptions | None = None) -> Sheet:
-    """Read a platemap's file, or the files of a batch's folder or prefix; columns and rows of nothing are left out.
+    """Read a platemap's file, or the files of a batch's folder or prefix; empty columns and rows are left out.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def _read_batch(folder: str, storage: StorageOptions | None) -> Sheet:
     }  # fmt: skip
     if not sheets:
         raise UsageError(f"the batch {folder} has no platemap/NAME.txt, .csv or .tsv of those that its {_LIST} names")
-    # The maps may write one column in several ways; the first is taken.
+    # The maps may spell one column in several ways; the first is used.
     spelling = {name.lower(): name for sheet in reversed(sheets.values()) for name in reversed(sheet.names)}
     names = list(dict.fromkeys(spelling[name.lower()] for sheet in sheets.values() for name in sheet.names))
     if twice := find_name(PLATE, names):
@@ -135,19 +135,19 @@ def _parsed(content: bytes, path: str) -> Sheet:
 
 
 def _delimiter(text: str) -> str:
-    """Choose what is between the fields: what the header has most of."""
+    """Return the delimiter that occurs most often in the header."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     return max(_DELIMITERS, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
 
 
 def first_repeated(names: Sequence[str]) -> str:
-    """Return the first name that is there more than once, in any letter case; empty if none is."""
+    """Return the first name that occurs more than once in any letter case; empty if none does."""
     lower = [name.lower() for name in names]
     return next((name for name in names if lower.count(name.lower()) > 1), "")
 
 
 def find_name(wanted: str, names: Sequence[str], beginnings: Sequence[str] = ("",)) -> str:
-    """Return a name as it stands, else in any letter case, after each beginning in turn; empty if there is none."""
+    """Return the name that equals a prefix and the wanted one, exactly or in any letter case; empty if none does."""
     for beginning in beginnings:
         if beginning + wanted in names:
             return beginning + wanted

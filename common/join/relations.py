@@ -65,7 +65,7 @@ class Children:
 
 @dataclass(frozen=True)
 class JoinPlan:
-    """How one row per object of the anchor comes about.
+    """The way to one row per object of the anchor.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class JoinPlan:
     columns : tuple of (str, str)
         The columns of profiles in their order: final name, and the table it comes from.
     passed_over : tuple of str
-        The columns of the image table that do not come out.
+        The columns of the image table that the profiles leave out.
     """
 
     anchor: str
@@ -106,10 +106,10 @@ class JoinPlan:
 
 @lru_cache(MANIFESTS_KEPT)
 def plan_join(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> JoinPlan:
-    """Return the join that the preset and the tables' columns call for.
+    """Return the join that follows from the preset and the tables' columns.
 
-    From the anchor the way leads by ``Parent_`` columns to other tables, and from those to further ones, always the
-    shortest. A table to which none leads is a child of the nearest whose objects it names as parents.
+    ``Parent_`` columns lead from the anchor to other tables, and from those to further ones, always by the shortest
+    way. A table to which no column leads is a child of the nearest table whose objects it names as parents.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _image_partner(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
 
 
 def _upwards(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
-    """Find the tables that the anchor leads to, by the shortest way."""
+    """Return the tables that the anchor leads to, by the shortest way."""
     partners: list[Partner] = []
     way = [anchor]
     for via in way:
@@ -182,7 +182,7 @@ def _upwards(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
 
 
 def _children(manifest: Manifest, reached: Sequence[str]) -> list[Partner]:
-    """Find the tables whose objects name one of a table that is reached as their parent."""
+    """Return the tables whose objects name an object of a reached table as their parent."""
     children = []
     for name in manifest.compartments:
         schema = manifest.schema_of(name)
@@ -196,7 +196,7 @@ def _children(manifest: Manifest, reached: Sequence[str]) -> list[Partner]:
 
 
 def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, found: Sequence[Partner]) -> None:
-    """Refuse tables that are not related to the anchor in a way that is understood."""
+    """Refuse tables that no known relation connects with the anchor."""
     preset = manifest.preset
     tables = [anchor.table, *(partner.table for partner in found)]
     left = [manifest.schema_of(name) for name in manifest.compartments if name not in tables]
@@ -238,7 +238,7 @@ def _names(manifest: Manifest, schema: TableSchema) -> set[str]:
 def _output_columns(
     manifest: Manifest, anchor: str, image_columns: str, children: Sequence[Children]
 ) -> tuple[tuple[str, str], ...]:
-    """Say which table gives which column; where two have one of the same name, the anchor's comes first."""
+    """Return the columns of profiles, each with its table; of columns with the same name the anchor's is used."""
     image = manifest.preset.image
     aggregated = [found.partner.table for found in children]
     taking: Sequence[str] = [anchor, *(name for name in manifest.compartments if name != anchor), image]

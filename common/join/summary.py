@@ -1,4 +1,4 @@
-"""What was joined, added up over all parts, for people."""
+"""The summary of a join over all parts, for people."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JoinSummary:
-    """What was joined: parts, and the counts of `JoinedPart` over all of them.
+    """The number of parts, and the sums of the counts of each `JoinedPart`.
 
     Attributes
     ----------
     entries : tuple of str
-        Those of the platemap, whether or not they have cells.
+        Entries of the platemap, with or without cells.
     passed_over : tuple of str
-        Columns of the image table that do not come out.
+        Columns of the image table that the profiles leave out.
     profiles : str or MemoryProfiles
         Where the profiles are, or the profiles themselves; `pct-write` takes either.
     seconds : float

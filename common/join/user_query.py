@@ -66,7 +66,7 @@ def _run(connection: duckdb.DuckDBPyConnection, query: str, tables: dict[str, pa
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> pa.Table:
-    """Run a statement; DuckDB's limit of memory does not count what has left it, so that is counted here."""
+    """Run a statement, with a limit on the size of the answer, which DuckDB's own limit does not count."""
     import pyarrow as pa
 
     [(memory_limit,)] = connection.sql("SELECT current_setting('memory_limit')").fetchall()

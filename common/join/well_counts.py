@@ -59,7 +59,7 @@ class CountedJoin:
         self.schema = pa.schema([columns[name] for name in (profile_order(columns) if in_order else columns)])
 
     def join(self, tables: dict[str, pa.Table]) -> JoinedPart:
-        """Join one part; the columns of counts are null, for another part may have cells of the same wells."""
+        """Join one part; the columns of counts are null, because another part may have cells of the same wells."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

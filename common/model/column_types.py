@@ -1,4 +1,4 @@
-"""Which type a column has: by its name where the name says so, else by what a sample of its values says.
+"""The type of a column: from its name if that decides, else from a sample of its values.
 
 Identifiers are int64, and so are CellProfiler's counts if those of the sample are whole; columns with text are
 string, every other number is float64. Metadata columns stay text where a number would lose something (``0012``, a
@@ -99,14 +99,14 @@ def is_number(text: str) -> bool:
 
 
 def keeps_as_number(text: str, kind: ColumnType) -> bool:
-    """Return whether a text would be the same text again if it were kept as a number: not so ``0012``, or 20 digits."""
+    """Return whether a text survives being stored as a number: ``0012`` and 20 digits do not."""
     if kind == "int64":
         return _WHOLE_CANONICAL.match(text) is not None
     return _CANONICAL.match(text) is not None and _fits_float(text)
 
 
 def _fits_float(text: str) -> bool:
-    """Return whether a float64 keeps a number: any of 15 digits, and those of more that a float64 was written as."""
+    """Return whether a float64 keeps a number: any of 15 digits, and a longer one that a float64 was written as."""
     if is_number(text) and math.isinf(float(text)):
         return False
     if len(text) <= 15 or sum(map(str.isdigit, text)) <= 15:
@@ -130,7 +130,7 @@ class SampledColumn:
     some_null: bool = False
 
     def see(self, text: str) -> None:
-        """Take one more value into account, as text."""
+        """Add a text to the sample."""
         if text in NULL_WORDS:
             self.some_null = True
             return
@@ -146,7 +146,7 @@ class SampledColumn:
             self.some_text = True
 
     def see_stored(self, value: float | str | bytes | None) -> None:
-        """Take one more value into account as a database stores it: a number there is a number in any notation."""
+        """Add a value of a database to the sample."""
         if isinstance(value, int | float):
             self.seen = self.some_number = True
             self.whole = self.whole and float(value).is_integer()
@@ -156,7 +156,7 @@ class SampledColumn:
             self.see(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
 
     def decide(self) -> ColumnType:
-        """Return the type that the name and the sample call for.
+        """Return the type that follows from the name and the sample.
 
         A measurement or a count with a stray text in it stays a number: the text is then reported as an error, with
         its row, when the rows are read.

@@ -1,4 +1,4 @@
-"""Convert values to the decided types one by one and exactly, and name every value that does not fit."""
+"""Converts values to the decided types one by one, exactly, and reports every value that does not fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OnBadValue = Literal["fail", "null"]
 
 MORE_NULL_WORDS = ("NAN", "-nan", "-NaN", "-NAN", "nan(ind)", "-nan(ind)")
-"""Not a number as other languages write it, among them C's printf and the Microsoft runtime."""
+"""NaN as other languages write it, such as C's printf and the Microsoft runtime."""
 
 TRUE_WORDS = YES_WORDS | {"1"}
 FALSE_WORDS = NO_WORDS | {"0"}
@@ -103,12 +103,12 @@ def _cast(column: str, kind: ColumnType) -> str:
 
 
 def number_of(text: str, kind: ColumnType) -> int | float | None:
-    """Read a text as a number of a type.
+    """Return the number in a text.
 
     Raises
     ------
     ValueError
-        It is none, or does not fit the type: it is no whole number, or too large.
+        It is not a number, or does not fit the type: it is no whole number, or too large.
     """
     if text in _NULLS:
         return None
@@ -123,7 +123,7 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
         number = float(text)
         if math.isinf(number) and any(map(str.isdigit, text)):
             raise ValueError(text)  # 1e400
-        return None if math.isnan(number) else number  # Whatever the letter case: nAn.
+        return None if math.isnan(number) else number  # In any letter case: nAn.
     try:
         written = Decimal(text)
         # Digits that are not written are those of a float (6.268425585172607e+16).
@@ -135,14 +135,14 @@ def number_of(text: str, kind: ColumnType) -> int | float | None:
 
 
 def _whole_number(number: Decimal) -> int:
-    """Make a whole number of a decimal one, which a float would round where it is large."""
+    """Return a decimal number as a whole one; a float would round a large number."""
     if not number.is_finite() or not -(1 << 63) <= number < 1 << 63 or number != number.to_integral_value():
         raise ValueError(number)
     return int(number)
 
 
 def stored_number_of(value: float | str | bytes, kind: ColumnType) -> int | float | None:
-    """Read a value as a database or an array stores it as a number of a type, None where it stands for no value.
+    """Return the number in a value of a database or an array; None if it stands for no value.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def convert_values(
 
 
 def table_of(columns: Sequence[Column], arrays: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.Table:
-    """Make a table of columns under their final names; those without an array are null.
+    """Return a table of columns under their final names; columns without an array are null.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How `pct-discover` reads a source."""
+"""The options of `pct-discover`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MANIFESTS_KEPT = 4
 """Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
 
 PathValues = tuple[tuple[str, str], ...]
-"""The columns that a dataset's path gives, each with its text."""
+"""The columns whose values come from a dataset's path, each with its text."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``; then those of its
         write-ahead log, where it has one.
     path_values : tuple of (str, str)
-        The metadata that the dataset's path gives: final name of the column, and the text.
+        The metadata from the dataset's path: final name of the column, and the text.
     """
 
     part: int
@@ -124,7 +124,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """All that the later stages need to know of a source.
+    """The description of a source that all later stages work from.
 
     Attributes
     ----------
@@ -135,9 +135,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     datasets_total : int
         How many datasets the whole source has.
     on_bad_dataset : {'fail', 'skip'}
-        What a later stage does with a dataset in which it meets a fault.
+        What a later stage does with a bad dataset.
     path_columns : tuple of Column
-        The columns that the datasets' paths give.
+        The columns whose values come from the datasets' paths.
     """
 
     source: str
@@ -161,7 +161,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def parts(self) -> list[int]:
-        """The numbers of the parts at hand, ascending."""
+        """The numbers of the parts in this manifest, ascending."""
         return sorted(self._sources_by_part)
 
     @property
@@ -172,8 +172,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def own_columns(self, schema: TableSchema) -> tuple[Column, ...]:
         """List the columns that the tools add to a table.
 
-        Its dataset; a table number where it has none; and what the datasets' paths say that neither it nor the image
-        table says itself.
+        These are its dataset, a table number if it has none, and metadata from paths that neither it nor the image
+        table has.
         """
         return self._own_columns[schema.table]
 
@@ -216,7 +216,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def only_parts(self, parts: Sequence[int]) -> Manifest:
         """Keep only some parts."""
         if len(parts) == 1:
-            # Not by looking at all sources: a flow asks for each of its parts.
+            # Without a search through all sources: a flow asks for each of its parts.
             return replace(self, sources=tuple(self._sources_by_part.get(parts[0], ())))
         kept = set(parts)
         return replace(self, sources=tuple(source for source in self.sources if source.part in kept))
@@ -231,7 +231,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def part_name(part: int) -> str:
-    """Name a part as files and folders are named after it; sorts as the parts do."""
+    """Return the name of a part's files and folders; names sort as the parts do."""
     return f"part-{part:06d}"
 
 

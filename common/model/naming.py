@@ -1,4 +1,4 @@
-"""How tables and columns are named, and the order that profiles have them in."""
+"""The names of tables and columns, and the order of the columns of profiles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GROUPS = ("Image_", "Cytoplasm_", "Cells_", "Nuclei_")
 
 
 def table_prefix(table: str) -> str:
-    """Write a table's name with a capital, as it begins its columns' names (``cells`` -> ``Cells``)."""
+    """Return a table's name with a capital, as its columns' names begin (``cells`` -> ``Cells``)."""
     return table[:1].upper() + table[1:]
 
 
@@ -33,7 +33,7 @@ def singular(table: str) -> str:
 
 
 def final_name(column: str, *, prefix: str, metadata_prefix: str, is_identifying: Callable[[str], bool]) -> str:
-    """Name a source column as it is named in profiles.
+    """Return the name in profiles of a source column.
 
     Applying the rule to its own result changes nothing.
 
@@ -46,7 +46,7 @@ def final_name(column: str, *, prefix: str, metadata_prefix: str, is_identifying
     metadata_prefix : str
         The same of the table of image sets, ``Image``.
     is_identifying : callable
-        Says whether the preset counts a source column among the identifying ones.
+        Whether the preset counts a source column among the identifying ones.
 
     Source: the column names of pycytominer and CytoTable.
     """
@@ -64,7 +64,7 @@ def final_name(column: str, *, prefix: str, metadata_prefix: str, is_identifying
 def final_names(
     columns: Iterable[str], *, prefix: str, metadata_prefix: str, is_identifying: Callable[[str], bool]
 ) -> dict[str, str]:
-    """Name all columns of one table.
+    """Return the names in profiles of all columns of a table.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def final_names(
 
 
 def profile_order(names: Iterable[str]) -> list[str]:
-    """Put the columns of profiles in their order.
+    """Return the columns of profiles in their order.
 
     Table, image and object number, then all columns with ``Metadata`` in their names, then those of image,
     cytoplasm, cells and nuclei, then the rest; each group in the order given, which is the source's.
@@ -109,13 +109,13 @@ def profile_order(names: Iterable[str]) -> list[str]:
 
 
 def well_name(text: str) -> str:
-    """Write a well as all are written that mean the same, ``A01``; a text that is no well as it stands."""
+    """Return the normal form of a well, ``A01``; a text that is no well stays as it is."""
     well = _WELL.fullmatch(text)
     return f"{well[1].upper()}{int(well[2]):02d}" if well else text
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """Write names out for a message, the first few of them."""
+    """Return the first few names as one text for a message."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 

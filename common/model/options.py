@@ -117,7 +117,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def name_list(text: str) -> tuple[str, ...]:
-    """Parse names separated by commas, in lower case."""
+    """Parse names separated by commas into lower case."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
     if not all(names):
         raise UsageError(f"{_quoted(text)} is not a list of names such as cells,nuclei")

@@ -1,4 +1,4 @@
-"""Which column of a table numbers its objects, which one leads to another table, and the anchor that follows."""
+"""The columns that number objects or lead to parents in other tables, and the anchor that follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata of datasets that are not in their tables: named groups of a regular expression of paths, and constants."""
+"""Metadata of datasets from outside their tables: named groups of a regular expression for paths, and constants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAKEN = {name.lower() for name in (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_
 
 
 def column_of(group: str) -> str:
-    """Name the column that a group of the expression fills (``Plate`` -> ``Metadata_Plate``)."""
+    """Return the column that a group of the expression fills (``Plate`` -> ``Metadata_Plate``)."""
     return group if group.startswith("Metadata_") else f"Metadata_{group}"
 
 
@@ -25,7 +25,7 @@ def check_expression(expression: str) -> None:
     Raises
     ------
     UsageError
-        Says what is wrong with it.
+        The expression is wrong.
     """
     groups = list(compiled_regex(expression).groupindex)
     if not groups:
@@ -37,7 +37,7 @@ def check_expression(expression: str) -> None:
 
 
 def path_expression(text: str) -> str:
-    """Return an expression, or `NONE`, after its check.
+    """Check an expression, or `NONE`, and return it.
 
     Raises
     ------
@@ -50,12 +50,12 @@ def path_expression(text: str) -> str:
 
 
 def constant(text: str) -> str:
-    """Return ``COLUMN=VALUE`` after its check.
+    """Check ``COLUMN=VALUE`` and return it.
 
     Raises
     ------
     UsageError
-        The column is no ``Metadata_`` of the user's own, or there is no value.
+        The column is not one of ``Metadata_`` that the user may fill, or there is no value.
     """
     column, equals, value = text.partition("=")
     if not equals or not value or not re.fullmatch("Metadata_.+", column):

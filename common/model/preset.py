@@ -1,4 +1,4 @@
-"""Presets: what a kind of source looks like, read from a TOML file of the package or of the user."""
+"""Presets: descriptions of kinds of sources, read from TOML files of the package or of the user."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Sign:
 
     @classmethod
     def read(cls, text: str) -> Sign:
-        """Take a sign apart."""
+        """Parse a sign."""
         table, _, column = text.removesuffix(_TEXT_SIGN).partition(".")
         return cls(table.lower(), column, text.endswith(_TEXT_SIGN))
 
@@ -111,8 +111,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The name, in place of a compartment's, of the SQLite table that holds all compartments side by side, where they
         have no tables of their own (``object`` for ``Per_Object``); empty if there is none.
     no_sign_request, endpoint_url, profile, storage_options
-        How cloud storage is reached where the command line does not say; see `storage.options`. No credentials: a
-        preset goes into the manifest.
+        How to reach cloud storage, for options that the command line leaves out; see `storage.options`. No credentials:
+        a preset goes into the manifest.
     """
 
     version: int = PRESET_VERSION
@@ -206,15 +206,15 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return bool(self.object_table) and name.lower().endswith(self.names_of(self.object_table)[0].lower())
 
     def object_number_of(self, prefix: str) -> str:
-        """Name the source column that numbers the objects of a table."""
+        """Return the source column that numbers the objects of a table."""
         return self.object_number.replace("{table}", prefix)
 
     def parent_column(self, prefix: str, parent: str) -> str:
-        """Name the source column that holds, for an object of one table, the number of its parent in another."""
+        """Return the source column that holds, for an object of one table, the number of its parent in another."""
         return self.parent.replace("{table}", prefix).replace("{parent}", table_prefix(parent))
 
     def anchor_of(self, compartments: Sequence[str]) -> str:
-        """Choose the anchor among the compartments at hand: the first that the preset prefers, else the first."""
+        """Return the anchor of these compartments: the first that the preset prefers, else the first."""
         return next((name for name in self.anchors if name in compartments), compartments[0])
 
     def is_identifying(self, column: str, compartments: Sequence[str]) -> bool:
@@ -259,7 +259,7 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """Return the file of a preset of the package, comments and all.
+    """Return the text of a preset of the package, with its comments.
 
     Raises
     ------

@@ -80,9 +80,9 @@ def steps_from_json(text: str | bytes) -> tuple[Step, ...]:
 
 
 class History:
-    """One history of those of several parts: equal steps become one, with their counts added up.
+    """The common history of several parts: equal steps become one, with the sum of their counts.
 
-    The parts of one source share the step that described it as a whole, so its counts are not added.
+    The step of `pct-discover` describes the whole source, so its counts are not added.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WELLS = "wells"
-"""What provenance names the counts: for each column of counts the number by well."""
+"""Name of the counts in provenance: for each column of counts the number by well."""
 OBJECT_COUNT, SITE_COUNT = "Metadata_Object_Count", "Metadata_Site_Count"
 _KEYS = b"pct.well_keys"
 

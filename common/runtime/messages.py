@@ -43,7 +43,7 @@ class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if self.tool == "pct-flow":
-            # It has the stages' options, and no stage is run again without it.
+            # It has the stages' options itself, and is what its user runs again.
             message = _DISCOVERING.sub(self.tool, _OPTION_OF_A_STAGE.sub("", message))
         if self.log_format == "json":
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
@@ -51,7 +51,7 @@ class _LineFormatter(logging.Formatter):
             text = json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
             return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
         if len(message) > _LONGEST and record.levelno >= logging.INFO:
-            # The failure stands at the beginning, the advice at the end.
+            # The failure is at the beginning, the advice at the end.
             message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
         message = printable(message)
         if record.levelno < logging.WARNING:
@@ -75,7 +75,7 @@ def set_up_reporting(tool: str, *, quiet: bool, verbose: bool, log_format: LogFo
     """Send the suite's messages to stderr: warnings when quiet, all when verbose."""
     handler = _ErrorHandler()
     handler.setFormatter(_LineFormatter(tool, log_format, colour=ErrorStream().isatty() and not os.getenv("NO_COLOR")))
-    # The handler has the level, so that a Prefect server gets also the lines that a quiet terminal does not.
+    # The level is the handler's, so that a Prefect server also gets the lines that a quiet terminal does not show.
     handler.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)

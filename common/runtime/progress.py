@@ -1,4 +1,4 @@
-"""Bars on a terminal: how far each stage is, in parts and rows, and how long it will take."""
+"""Progress bars on a terminal: parts and rows of each stage, and the time left."""
 
 from __future__ import annotations
 

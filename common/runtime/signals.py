@@ -56,7 +56,7 @@ def start_process(tool: str) -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # Else the next file that is opened takes the place of the closed standard stream.
+            # Else the next file to be opened would take the number of the closed standard stream.
             os.open(os.devnull, os.O_RDWR)
     for number in _EXCEPTIONS:
         if _is_default(number):
@@ -170,8 +170,8 @@ def _watch(report: Callable[[BaseException], int]) -> int:
 def raise_if_interrupted() -> None:
     """Raise the interruption again if a library swallowed it.
 
-    A signal handler raises wherever Python is at the time. DuckDB ignores exceptions in some of its callbacks, and so
-    loses one interruption in 25.
+    The exception of a signal handler arises wherever Python is at the time. DuckDB ignores exceptions in some of its
+    callbacks, and so loses one interruption in 25.
     """
     if _Process.interruption is not None and threading.current_thread() is threading.main_thread():
         raise _Process.interruption
@@ -239,7 +239,7 @@ def exits_at_once() -> bool:
 
 
 def wait_for_children() -> None:
-    """Let an interruption end this process normally, because it has to end child processes first."""
+    """Make an interruption end this process normally, because it has to end its child processes first."""
     _Process.has_children = True
 
 

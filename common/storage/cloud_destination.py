@@ -1,7 +1,7 @@
 """Outputs in cloud stores: written to a temporary folder of this machine, uploaded when they are complete.
 
-Until the upload begins, the store has nothing of an output. Of a folder the object that was written last, the manifest,
-follows all others: readers look for it first. An error or an interruption takes back what was uploaded.
+Until the upload begins, the store has nothing of an output. The last object of a folder, the manifest, is uploaded
+after all others, because readers look for it first. An error or an interruption deletes the uploaded objects.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from pycytominer_transform.common.runtime.messages import logger
 from pycytominer_transform.common.runtime.signals import cleanup, raise_if_interrupted
 from pycytominer_transform.common.storage import object_store
 from pycytominer_transform.common.storage.cloud_location import CloudLocation
-from pycytominer_transform.common.storage.destination import OutputFolder, storage_errors
+from pycytominer_transform.common.storage.destination import OutputFolder, created_by_another, storage_errors
 from pycytominer_transform.common.storage.object_store import (
     PART_BYTES,
     NoSuchObjectError,
@@ -40,7 +40,7 @@ from pycytominer_transform.common.storage.temporary_names import scratch_folder
 _REQUESTS, _LARGE_UPLOADS = 16, 2
 """At once; each large upload has several parts in memory."""
 _PATIENCE = 10.0
-"""Seconds that uploads are given to end before an interrupted process exits."""
+"""Seconds in which uploads may end before an interrupted process exits."""
 
 
 class _EndedError(StorageError):
@@ -53,7 +53,7 @@ class OutputObjects:
     Parameters
     ----------
     store : ObjectStore
-        Where they go.
+        The bucket that they go to.
     overwrite : bool
         Replace objects that exist.
     """
@@ -64,8 +64,7 @@ class OutputObjects:
         self.prefix = ""
         self.files: dict[str, Path] = {}
         self._overwrite = overwrite
-        self._idle = threading.Condition()
-        self._uploading: set[str] = set()
+        self._uploads: list[Future[None]] = []
         self._uploaded: set[str] = set()
         self._is_ended = False
         self._large = threading.Semaphore(_LARGE_UPLOADS)
@@ -89,41 +88,35 @@ class OutputObjects:
         raise_if_interrupted()
         pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="upload")
         try:
-            for upload in [pool.submit(self._upload, key, self.files[key]) for key in keys]:
+            for key in keys:
+                self._uploads.append(pool.submit(self._upload, key, self.files[key]))
+            for upload in self._uploads:
                 upload.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def take_back(self, *, keep_uploaded: bool) -> None:
-        """Abort what is being uploaded, and delete what was uploaded."""
-        with self._idle:
-            self._is_ended = True
-            if not self._idle.wait_for(lambda: not self._uploading, timeout=_PATIENCE):
-                logger.warning("parts of unfinished uploads to %s may be left", self.store.name)
+        """Abort the running uploads, and delete the uploaded objects."""
+        self._is_ended = True
+        begun = [upload for upload in self._uploads if not upload.cancel()]
+        if wait(begun, timeout=_PATIENCE).not_done:
+            logger.warning("parts of unfinished uploads to %s may be left", self.store.name)
         if not keep_uploaded:
             with suppress(PctError):
                 _delete(self.store, sorted(self._uploaded))
 
     def _upload(self, key: str, path: Path) -> None:
-        with self._idle:
-            self._uploading.add(key)
         try:
             retried(lambda: self._send(key, path))
             self._uploaded.add(key)
         except (TransientStorageError, NoSuchObjectError, ObjectChangedError) as error:
-            # An attempt may have written it, of which the answer was lost.
+            # An earlier attempt may have written it, and the answer was lost.
             if self._is_uploaded(key, path):
                 self._uploaded.add(key)
             elif isinstance(error, ObjectChangedError):
-                raise DestinationExistsError(
-                    f"{self.store.name}/{key} came to exist meanwhile; give --overwrite to replace it"
-                ) from None
+                raise created_by_another(f"{self.store.name}/{key}") from None
             else:
                 raise
-        finally:
-            with self._idle:
-                self._uploading.discard(key)
-                self._idle.notify_all()
 
     def _send(self, key: str, path: Path) -> None:
         pieces = self._pieces(key, path)
@@ -145,7 +138,7 @@ class OutputObjects:
                 self._check_not_ended()
                 yield content
         if not self._overwrite and path.stat().st_size > object_store.SINGLE_BYTES:
-            # Not every store completes an upload on condition. obstore takes no other request in this thread.
+            # Not every store can complete an upload on a condition. obstore allows no other request in this thread.
             with ThreadPoolExecutor(1) as pool:
                 if pool.submit(retried, lambda: self.store.find(key)).result():
                     raise ObjectChangedError(f"{key} exists")
@@ -188,8 +181,8 @@ def check_cloud_destination(place: CloudLocation, *, overwrite: bool, is_folder:
     try:
         if not overwrite:
             _refuse_existing(place, is_folder=is_folder)
-        # An upload that is begun and aborted at once shows whether one may write, and leaves nothing. There is no such
-        # upload any more where the answer to an earlier attempt to abort it was lost.
+        # Starting and aborting an upload shows whether writing is permitted, and leaves nothing. The upload is gone
+        # already if the answer to an earlier attempt to abort it was lost.
         with suppress(_EndedError, NoSuchObjectError):
             retried(lambda: place.store.upload(key, ended(), overwrite=overwrite))
     except SourceNotFoundError as error:
@@ -198,12 +191,12 @@ def check_cloud_destination(place: CloudLocation, *, overwrite: bool, is_folder:
 
 @contextmanager
 def complete_object(place: CloudLocation, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Open an object to write; it is there when the block ends well, else nothing is.
+    """Open an object to write; it becomes visible when the block ends without an error.
 
     Raises
     ------
     DestinationExistsError
-        The destination exists, or came to exist meanwhile, and is not to be overwritten.
+        The destination exists, or another process created it, and it is not to be overwritten.
     StorageError
         The disk or the store refused.
     """
@@ -217,16 +210,16 @@ def complete_object(place: CloudLocation, *, overwrite: bool) -> Iterator[Binary
 
 @contextmanager
 def complete_prefix(place: CloudLocation, *, overwrite: bool, is_ours: Callable[[str], bool]) -> Iterator[OutputFolder]:
-    """Open a prefix to fill; what is written is there when the block ends well, else nothing is.
+    """Open a prefix to fill; its objects become visible when the block ends without an error.
 
     Parameters
     ----------
     place : CloudLocation
         The destination.
     overwrite : bool
-        Replace what lies under it. Only what the tool itself writes is replaced.
+        Replace the objects under it. Only objects that the tool itself writes are replaced.
     is_ours : callable
-        Says of the path of an object under the prefix whether the tool wrote it.
+        Whether the tool wrote an object of this path under the prefix.
 
     Raises
     ------
@@ -243,13 +236,13 @@ def complete_prefix(place: CloudLocation, *, overwrite: bool, is_ours: Callable[
         old = _replaced_keys(place, overwrite=overwrite, is_ours=is_ours)
         _delete(place.store, [key for key in old if key == last])
         try:
-            # From here until the last request there is no manifest.
+            # Until the last request the prefix has no manifest.
             output.upload(others)
             _delete(place.store, [key for key in old if key not in output.files])
             output.upload([last])
         except BaseException:
             if old:
-                # Half of the old and half of the new would pass for a whole.
+                # A mixture of old and new objects would look complete.
                 logger.warning("what was in %s before is gone", place)
                 with suppress(PctError):
                     _delete(place.store, old)
@@ -260,7 +253,7 @@ def complete_prefix(place: CloudLocation, *, overwrite: bool, is_ours: Callable[
 def _output(store: ObjectStore, *, overwrite: bool, keep_uploaded: bool) -> Iterator[OutputObjects]:
     output = OutputObjects(store, overwrite=overwrite)
     take_back = partial(output.take_back, keep_uploaded=keep_uploaded)
-    # On an exit the folder goes after the uploads from it have ended.
+    # At an exit the folder is removed after the uploads from it have ended.
     with cleanup(take_back), scratch_folder("pct-upload-") as output.folder:
         try:
             yield output
@@ -270,7 +263,7 @@ def _output(store: ObjectStore, *, overwrite: bool, keep_uploaded: bool) -> Iter
 
 
 def _replaced_keys(place: CloudLocation, *, overwrite: bool, is_ours: Callable[[str], bool]) -> list[str]:
-    """List what is to be replaced, as it is at this moment."""
+    """List the keys to replace, as they are now."""
     if not overwrite:
         _refuse_existing(place, is_folder=True)
         return []
@@ -285,7 +278,7 @@ def _refuse_existing(place: CloudLocation, *, is_folder: bool) -> None:
     try:
         exists = exists or bool(place.find())
     except StorageError:
-        # Who may write under a prefix need not be allowed to look at an object of its name.
+        # A user who may write under a prefix may lack permission to read an object of its name.
         if not is_folder:
             raise
     if exists:

@@ -42,9 +42,9 @@ class CloudLocation:
     uri : CloudUri
         Its name.
     options : StorageOptions
-        How its store is reached.
+        Access to its store.
     stored : StoredObject, optional
-        The object, where it is known already.
+        The object, if it is known already.
     """
 
     kind = "object with this name or beginning"
@@ -91,7 +91,7 @@ class CloudLocation:
 
     @property
     def prefix(self) -> str:
-        """What the keys of the objects under it begin with."""
+        """The common beginning of the keys of the objects under it."""
         return f"{self.uri.key}/" if self.uri.key else ""
 
     def list_objects(self) -> list[StoredObject]:
@@ -100,24 +100,24 @@ class CloudLocation:
 
     @cached_property
     def objects(self) -> Mapping[str, StoredObject]:
-        """The objects under it, by the rest of their keys; listed once."""
+        """The objects under it by their keys without its prefix; listed once."""
         return {stored.key.removeprefix(self.prefix): stored for stored in self.list_objects()}
 
     def find(self) -> StoredObject | None:
-        """Describe the object of its name as it is now; None if there is none."""
+        """Return the object of its name as it is now; None if it does not exist."""
         return retried(partial(self.store.find, self.uri.key)) if self.uri.key else None
 
     @cached_property
     def stored(self) -> StoredObject | None:
-        """The object of its name; None if there is none."""
+        """The object of its name; None if it does not exist."""
         return self._known or self.find()
 
     def walk(self) -> list[Folder]:
-        """List all folders under it, as `tree.walk` does."""
+        """List all folders under it, as `tree.walk_folders` does."""
         return folders_of(self.objects)
 
     def entry_names(self) -> list[str]:
-        """List the rests of all keys under it, sorted."""
+        """List the keys under it without its prefix, sorted."""
         return sorted(self.objects)
 
     def sizes(self) -> list[int]:
@@ -126,7 +126,7 @@ class CloudLocation:
         return [each.size for each in ([stored] if stored else self.list_objects())]
 
     def prefetch(self, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
-        """Read the first and last bytes of files ahead of their use, in this order, while the block lasts."""
+        """Prefetch the first and last bytes of files, in this order, while the block lasts."""
         return self._prefetched(relatives, first, last) if self.is_dir() else nullcontext()
 
     @contextmanager
@@ -146,11 +146,11 @@ class CloudLocation:
         """
         size, _, mark = fingerprint.partition("-")
         if not size.isdecimal() or not _MARK.fullmatch(mark):
-            raise DataError(f"{self}: the manifest gives it a fingerprint that is none; run pct-discover again")
+            raise DataError(f"{self}: its fingerprint in the manifest is malformed; run pct-discover again")
         return CloudLocation(self.uri, self.options, StoredObject(self.uri.key, int(size), mark))
 
     def is_changed_since(self, fingerprint: str) -> bool:
-        """Say no: each request names the version."""
+        """Return False: each request names the version."""
         return False
 
     def fingerprint(self) -> tuple[int, str]:
@@ -159,19 +159,19 @@ class CloudLocation:
         return stored.size, f"{stored.size}-{stored.mark}"
 
     def is_dir(self) -> bool:
-        """Say whether any object is under it."""
+        """Return whether any object is under it."""
         return self._known is None and bool(self.objects)
 
     def is_file(self) -> bool:
-        """Say whether it is an object."""
+        """Return whether it is an object."""
         return not self.is_dir() and self.stored is not None
 
     def exists(self) -> bool:
-        """Say whether it is an object, or any is under it."""
+        """Return whether it is an object, or any object is under it."""
         return self.is_dir() or self.is_file()
 
     def is_symlink(self) -> bool:
-        """Say no: there are no links."""
+        """Return False: there are no links."""
         return False
 
     def file_identity(self) -> None:
@@ -188,7 +188,7 @@ class CloudLocation:
         return Status(self._object().size)
 
     def open(self, mode: str = "rb", buffering: int = -1) -> BinaryIO:
-        """Open the object for reading; a seek and read is a request, or comes from the bytes of the last ones."""
+        """Open the object for reading; a read is a request, unless an earlier one brought its bytes."""
         pieces = self._prefetch.take(self.uri.key) if self._prefetch else []
         raw = ObjectReader(self.store, self._object(), pieces)
         return raw if buffering == 0 else io.BufferedReader(raw, LEAST_BYTES)  # type: ignore[return-value]
@@ -225,7 +225,7 @@ class CloudLocation:
         return complete_prefix(self, overwrite=overwrite, is_ours=is_ours)
 
     def is_one_of(self, source: str, relatives: Iterable[str]) -> bool:
-        """Say whether it is one of a source's files."""
+        """Return whether it is one of a source's files."""
         return str(self) in {source if relative == "." else f"{source}/{relative}" for relative in relatives}
 
     def _object(self) -> StoredObject:

@@ -1,4 +1,4 @@
-"""How S3 and Azure are reached: address, region and credentials, from options, the environment and settings files."""
+"""Access to S3 and Azure: address, region and credentials from options, the environment and settings files."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _DEFAULT_REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Access:
-    """How a bucket is reached.
+    """The address and the credentials of a bucket.
 
     Attributes
     ----------
     kind : type
         A store class of obstore.
     endpoint : str
-        Address of the server.
+        URL of the server.
     settings : mapping
         The other arguments of the class; they may be credentials.
     log_in : str
-        What to do without credentials.
+        Advice for a user who has no credentials.
     """
 
     kind: Callable[..., Any]
@@ -64,12 +64,12 @@ class Access:
 
 
 def s3_access(bucket: str, options: StorageOptions) -> Access:
-    """Return how a bucket of S3 is reached.
+    """Return the address and the credentials of a bucket of S3.
 
     Raises
     ------
     UsageError
-        The options do not fit.
+        The options do not go together.
     StorageError
         There are no credentials.
     """
@@ -122,7 +122,7 @@ def _signing(session: Any, is_signed: bool) -> Mapping[str, Any]:
 
 
 def _region_of(client: Any, bucket: str) -> str:
-    """Ask where a bucket is; the answer says so even to those who have no permission."""
+    """Return the region of a bucket; the server answers even without permission to read it."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -135,12 +135,12 @@ def _region_of(client: Any, bucket: str) -> str:
 
 
 def azure_access(container: str, options: StorageOptions) -> Access:
-    """Return how a container of Azure is reached.
+    """Return the address and the credentials of a container of Azure.
 
     Raises
     ------
     UsageError
-        The options do not fit, or a connection string is malformed.
+        The options do not go together, or a connection string is malformed.
     StorageError
         There are no credentials.
     """
@@ -163,7 +163,7 @@ def azure_access(container: str, options: StorageOptions) -> Access:
         if url.scheme not in ("http", "https"):
             raise ValueError
     except ValueError:
-        # Their own words may hold the credentials.
+        # The text of the error may hold the credentials.
         raise UsageError(f"{name}: the account's address or connection string is malformed") from None
     account = account or url.path.strip("/") or (url.hostname or "").partition(".")[0]
     endpoint = url._replace(query="", netloc=url.netloc.replace(".dfs.", ".blob.", 1)).geturl()

@@ -71,7 +71,7 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Open a file under a temporary name; it is renamed to its final one when the block ends well.
+    """Open a file under a temporary name; it is renamed to its final name when the block ends without an error.
 
     Raises
     ------
@@ -97,16 +97,16 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 def complete_folder(
     path: Path, *, overwrite: bool, is_ours: Callable[[str], bool], lasting: bool = True
 ) -> Iterator[OutputFolder]:
-    """Create a folder under a temporary name; it is renamed to its final one when the block ends well.
+    """Create a folder under a temporary name; it is renamed to its final name when the block ends without an error.
 
     Parameters
     ----------
     path : Path
         The destination.
     overwrite : bool
-        Replace a folder that is there. Only one that holds nothing but what the tool itself writes is replaced.
+        Replace an existing folder, if it holds only entries that the tool itself writes.
     is_ours : callable
-        Whether the tool wrote an entry of this name; folders' names have a slash behind.
+        Whether the tool wrote an entry of this name; names of folders end in a slash.
     lasting : bool
         Whether it must survive a power cut.
 
@@ -126,7 +126,7 @@ def complete_folder(
 
 
 def move_folder(folder: Path, path: Path, *, overwrite: bool, is_ours: Callable[[str], bool]) -> None:
-    """Rename a folder, whose files are synced, to its final name; copy it where that is on another disk.
+    """Rename a folder of synced files to its final name; copy it if that is on another disk.
 
     Parameters and errors are those of `complete_folder`.
     """
@@ -163,10 +163,10 @@ def _replace_folder(path: Path, temporary: Path, *, overwrite: bool) -> Path | N
         os.rename(temporary, path)
         return None
     if not overwrite:
-        raise _created_by_another(path)
+        raise created_by_another(path)
     if _exchanged(temporary, path):
         return temporary
-    # For a moment the name is gone; if the process is killed then, the next run puts the replaced folder back.
+    # For a moment the name does not exist. If the process is killed then, the next run puts the replaced folder back.
     replaced = beside(path, REPLACED_SUFFIX)
     try:
         os.rename(path, replaced)
@@ -182,7 +182,7 @@ def _replace_folder(path: Path, temporary: Path, *, overwrite: bool) -> Path | N
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; return whether the system can."""
+    """Exchange two names in one step; return False if the system cannot."""
     import ctypes
 
     at_working_folder, exchange = -100, 2
@@ -190,17 +190,18 @@ def _exchanged(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False
-    # Any other reason to fail shows in the plain rename that follows.
+    # A failure for another reason shows in the plain rename that follows.
     return not rename(at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other), exchange)
 
 
-def _created_by_another(path: Path) -> DestinationExistsError:
-    return DestinationExistsError(f"{path} was created by another process; give --overwrite to replace it")
+def created_by_another(place: object) -> DestinationExistsError:
+    """Return the error for an output that another process created first."""
+    return DestinationExistsError(f"{place} was created by another process; give --overwrite to replace it")
 
 
 @contextmanager
 def temporary_folder(path: Path, *, keep: bool) -> Iterator[Path]:
-    """Create a folder beside a destination; it is removed at the end unless the block ends well and `keep`."""
+    """Create a folder beside a destination; it stays after the block only with `keep` and without an error."""
     with storage_errors(path), temporary_beside(path, is_folder=True) as folder:
         yield folder
         if not keep:
@@ -215,11 +216,11 @@ def _rename_file(temporary: Path, path: Path, *, overwrite: bool) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise _created_by_another(path) from None
+        raise created_by_another(path) from None
     except OSError:
-        # No hard links on this file system: a look before the rename has to do.
+        # This file system has no hard links, so check before the rename.
         if os.path.lexists(path):
-            raise _created_by_another(path) from None
+            raise created_by_another(path) from None
         os.rename(temporary, path)
     else:
         os.unlink(temporary)
@@ -262,7 +263,7 @@ def _sync_open(descriptor: int) -> None:
 
 @contextmanager
 def storage_errors(path: object, doing: str = "write") -> Iterator[None]:
-    """Turn the operating system's errors within the block into `StorageError`, naming the path."""
+    """Turn the operating system's errors within the block into `StorageError` with the path."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The cache of files from the cloud that are read from a disk: downloaded once, shared by all processes.
+"""The cache of cloud files that must be read from a disk: downloaded once, shared by all processes.
 
 A file's folder is named after the object and its version. Readers hold a shared lock, a download an exclusive one; the
 last reader removes the file, unless the cache is to be kept. `flock` is used itself, since filelock's locks are either
@@ -38,16 +38,16 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSU
 _UNSAFE = re.compile(r"[^\w.+-]")
 
 _locks: dict[Path, tuple[int, bool]] = {}
-"""By the folder of a file in use, its lock, and whether the file is to be kept."""
+"""By the folder of each file in use, its lock and whether to keep the file."""
 
 
 def cached_file(store: ObjectStore, stored: StoredObject, uri: CloudUri, options: StorageOptions) -> Path:
-    """Return a file on this machine with an object's content; it exists until this process ends.
+    """Download an object, if it is not in the cache; return the file, which exists until this process ends.
 
     Raises
     ------
     BadDatasetError
-        The database has a log, whose rows would be missing.
+        The database has a log, and the rows in it would be missing.
     SourceChangedError
         The object is gone or has changed.
     StorageError
@@ -109,7 +109,7 @@ def _lock_whole(file: Path, store: ObjectStore, stored: StoredObject, uri: Cloud
     partial = file.with_name(f"{file.name}.partial")
 
     def is_current() -> bool:
-        # The lock file is removed together with its file.
+        # The lock file is removed together with the cached file.
         return lock_file.exists() and os.fstat(lock).st_ino == lock_file.stat().st_ino
 
     def is_whole() -> bool:
@@ -138,7 +138,7 @@ def _open_lock(lock_file: Path) -> int:
         return os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         if lock_file.exists():
-            # A cache that is shared read-only.
+            # The cache is shared and read-only.
             return os.open(lock_file, os.O_RDONLY)
         raise
 
@@ -150,7 +150,7 @@ def _wait_for(lock: int, kind: int, uri: CloudUri) -> None:
 
 
 def _flock(lock: int, kind: int) -> bool:
-    """Take a lock and return whether that worked; a file system without locks counts as success."""
+    """Take a lock; return False if another process has it. A file system without locks counts as success."""
     try:
         fcntl.flock(lock, kind)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A folder that one process at a time works in: a lock file inside, which names that process."""
+"""A folder that one process at a time works in, by a lock file inside that names the process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WAIT_SECONDS = 0.1
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Create a folder and keep other processes out of it while the block lasts; the block may remove it.
+    """Create a folder and lock it against other processes while the block lasts; the block may remove it.
 
-    On a file system without locks nobody is kept out.
+    On a file system without locks there is no protection.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
             while not path.exists() or not lock.is_locked:
                 lock.release(force=True)
                 make_lasting_folder(folder)
-                with suppress(FileNotFoundError):  # The folder went with its user; it is created again.
+                with suppress(FileNotFoundError):  # The other process removed the folder; create it again.
                     lock.acquire()
             path.write_text(f"process {os.getpid()} on {os.uname().nodename}")
         except Timeout:

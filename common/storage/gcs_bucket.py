@@ -1,6 +1,6 @@
-"""Buckets of Google Cloud Storage, by gcsfs, which retries transient errors itself.
+"""Buckets of Google Cloud Storage through gcsfs, which retries transient errors itself.
 
-The mark of an object is its generation, of which there is never another
+The mark of an object is its generation, which no other version ever has
 (https://cloud.google.com/storage/docs/metadata#generation-number).
 """
 
@@ -44,7 +44,7 @@ class GcsBucket:
     def __init__(self, bucket: str, options: StorageOptions) -> None:
         from aiohttp import ClientTimeout
 
-        # The package itself offers a class that asks for each bucket's kind first.
+        # The class that the package exports asks for the kind of each bucket first.
         from gcsfs.core import GCSFileSystem
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
@@ -97,7 +97,7 @@ class GcsBucket:
             raise changed_error(where)
         try:
             with _gcs_errors(f"read {where}"):
-                # Not cat_file, which takes '?' and '#' in names apart.
+                # Not cat_file, which cuts names at '?' and '#'.
                 _, content = self._files.call(
                     "GET", "b/{}/o/{}", self._bucket, stored.key, alt="media", generation=stored.mark,
                     headers={"Range": f"bytes={start}-{end - 1}"},
@@ -147,7 +147,7 @@ class GcsBucket:
 
 
 def _credentials_and_project(options: StorageOptions) -> tuple[Any, str | None]:
-    """Return Google's credentials, None without any, and the project, as cloudpathlib's client finds them."""
+    """Return the credentials (None if there are none) and the project, found as cloudpathlib's client finds them."""
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
 
@@ -171,7 +171,7 @@ def _credentials_and_project(options: StorageOptions) -> tuple[Any, str | None]:
 
 
 class _RetryMessages(logging.Handler):
-    """Logs the retries of gcsfs without its words, which name URLs."""
+    """Logs the retries of gcsfs without its text, which has URLs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one line for a retry; drop all else."""
@@ -189,12 +189,12 @@ def _report_retries() -> None:
 
 @contextmanager
 def _gcs_errors(doing: str) -> Iterator[None]:
-    """Raise the errors of gcsfs as ours; their own words would name URLs."""
+    """Raise the errors of gcsfs as ours; their own texts have URLs."""
     try:
         yield
     except PctError:
         raise
-    except Exception as error:  # gcsfs has no class of its own for most errors.
+    except Exception as error:  # Most errors of gcsfs have no class of their own.
         raise _described(error, doing) from None
 
 

@@ -33,7 +33,7 @@ class LocalLocation(PosixPath):
         return [file.stat().st_size for file in (self.iterdir() if self.is_dir() else [self])]
 
     def prefetch(self, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
-        """Do nothing: the system reads ahead."""
+        """Do nothing: the operating system prefetches."""
         return nullcontext()
 
     def at_version(self, fingerprint: str) -> LocalLocation:
@@ -47,7 +47,7 @@ class LocalLocation(PosixPath):
     def fingerprint(self) -> tuple[int, str]:
         """Return the file's size in bytes and its fingerprint: size and modification time in nanoseconds.
 
-        Those of an SQLite file's write-ahead log follow where it has one, since what a writer commits goes there first.
+        Those of an SQLite file's write-ahead log follow if it has one, because commits go there first.
         """
         try:
             status = self.stat()
@@ -73,7 +73,7 @@ class LocalLocation(PosixPath):
         return cast(BinaryIO, super().open(mode, *arguments, **named))
 
     def file_identity(self) -> tuple[int, int] | None:
-        """Return what all names of one file share; None where there is no file."""
+        """Return the device and inode, which all names of a file share; None if it is missing."""
         try:
             status = self.stat()
         except OSError:
@@ -89,7 +89,7 @@ class LocalLocation(PosixPath):
         destination.check_destination(self, overwrite=overwrite)
 
     def is_one_of(self, source: str, relatives: Iterable[str]) -> bool:
-        """Return whether it is one of a source's files, by whatever name."""
+        """Return whether it is one of a source's files, under any name."""
         files = (Path(source, relative) for relative in sorted(set(relatives)))
         return self.exists() and any(file.exists() and self.samefile(file) for file in files)
 
@@ -103,18 +103,18 @@ def location_of(text: str, options: StorageOptions | None = None) -> Location:
     Raises
     ------
     UsageError
-        It is a URI of a kind that is not known.
+        It is a URI of an unknown kind.
     """
     return named_location(text if is_cloud(text) else os.path.abspath(text), options)
 
 
 def named_location(text: str, options: StorageOptions | None = None) -> Location:
-    """Return the location that a text names, a path as it stands, for files that are named in messages alone.
+    """Return the location that a text names; a path stays as it is, so that messages show it so.
 
     Raises
     ------
     UsageError
-        It is a URI of a kind that is not known.
+        It is a URI of an unknown kind.
     """
     return CloudLocation(cloud_uri(text), options or StorageOptions()) if is_cloud(text) else LocalLocation(text)
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LEAST_BYTES, _MOST_BYTES = 1 << 16, 1 << 24
-"""Of one request."""
+"""Size of one request."""
 _MOST_PIECES = 2
 _REQUESTS = 16
 _MOST_AHEAD, _MOST_BEHIND = 128, 16
 
 Pieces = list[tuple[int, bytes]]
-"""Some of an object's bytes: where each run of them begins, and the run."""
+"""Some ranges of an object's bytes, each with its first position."""
 
 
 class ObjectReader(io.RawIOBase):
@@ -61,7 +61,7 @@ class ObjectReader(io.RawIOBase):
         content = self._from_pieces(len(into))
         if not content:
             start = self._position
-            # The first pieces stay, such as the list of members at an archive's end.
+            # The first pieces are kept, such as the list of members at the end of an archive.
             size = min(max(len(into), LEAST_BYTES), _MOST_BYTES)
             self._pieces[_MOST_PIECES:] = [(start, _request(self._store, self._stored, start, start + size))]
             content = self._from_pieces(len(into))
@@ -79,7 +79,7 @@ class ObjectReader(io.RawIOBase):
         return content[0] if len(content) == 1 else b"".join(content)
 
     def _from_pieces(self, most: int) -> bytes:
-        """Return the next bytes, as many as a piece has of them."""
+        """Return the next bytes as far as a piece has them."""
         for start, piece in reversed(self._pieces):
             if start <= self._position < start + len(piece):
                 return piece[self._position - start : self._position - start + most]
@@ -87,7 +87,7 @@ class ObjectReader(io.RawIOBase):
 
 
 class Prefetch:
-    """Reads the first and last bytes of many objects ahead of their use, which is in the order given, or nearly so.
+    """Prefetches the first and last bytes of many objects, which are used in nearly the order given.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Prefetch:
         self._pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="prefetch")
 
     def take(self, key: str) -> Pieces:
-        """Return the bytes of an object, once they have come; none if the request failed, or they were taken before."""
+        """Wait for the bytes of an object and return them; none if the request failed or they were taken before."""
         place = self._place_of.get(key, -1)
         while 0 <= place and self._next < min(place + _MOST_AHEAD, len(self._objects)):
             self._requested[self._next] = self._pool.submit(self._read, self._objects[self._next])

@@ -1,4 +1,4 @@
-"""Buckets: what the rest of the suite asks of one, and how to open it."""
+"""The interface to a bucket, and how to open one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pycytominer_transform.common.storage.uri import CloudUri
 
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 SINGLE_BYTES = 4 << 20
-"""Larger objects are written in parts."""
+"""Larger objects are uploaded in parts."""
 PART_BYTES = 16 << 20
-"""Of one request of an upload in parts."""
+"""Size of a part of an upload."""
 
 
 class NoSuchObjectError(StorageError):
-    """There is no object of that name."""
+    """The object does not exist."""
 
 
 class ObjectChangedError(StorageError):
@@ -96,7 +96,7 @@ class ObjectStore(Protocol):
 
 
 def changed_error(where: str) -> SourceChangedError:
-    """Say that an object is not the one that was listed."""
+    """Return the error for an object that is not the version listed."""
     return SourceChangedError(f"{where}: is gone or has changed since it was listed; run pct-discover again")
 
 
@@ -104,12 +104,12 @@ _opening = threading.Lock()
 
 
 def open_store(uri: CloudUri, options: StorageOptions) -> ObjectStore:
-    """Open the bucket of a URI; the same one for all who ask with the same options.
+    """Open the bucket of a URI, or return it if it is open with the same options.
 
     Raises
     ------
     UsageError
-        The options do not fit the provider, or what it needs is not installed.
+        The options do not fit the provider, or its library is not installed.
     StorageError
         There are no credentials.
     """
@@ -135,4 +135,4 @@ def _opened(scheme: str, bucket: str, options: StorageOptions) -> ObjectStore:
 
 
 forget_stores = _opened.cache_clear
-"""Opens buckets again from now on, with the environment's settings of that moment."""
+"""Forgets the open buckets, so that the next ones follow the present environment."""

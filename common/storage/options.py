@@ -1,4 +1,4 @@
-"""How cloud storage is reached: what all tools are told about it in the same words."""
+"""The options for cloud storage, which all tools have."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.model.preset import Preset
 
 _CLIENTS = {"s3": "S3Client", "gs": "GSClient", "az": "AzureBlobClient"}
-"""By scheme, the client of cloudpathlib."""
+"""cloudpathlib's client for each scheme."""
 _WORDS = {"true": True, "false": False, "none": None}
 _SECRET = re.compile("secret|key|token|passw|credential|connection_string|sas", re.IGNORECASE)
 
 
 def client_arguments(scheme: str) -> list[str]:
-    """List the arguments of cloudpathlib's client that say how a store is reached and can be given as text."""
+    """List the arguments of cloudpathlib's client that are about access to a store and can be given as text."""
     import cloudpathlib
     from cloudpathlib.client import Client
 
@@ -31,12 +31,12 @@ def client_arguments(scheme: str) -> list[str]:
 
 
 def client_option(text: str) -> tuple[str, str]:
-    """Take ``KEY=VALUE`` apart.
+    """Parse ``KEY=VALUE``.
 
     Raises
     ------
     UsageError
-        It is none; the message does not repeat it.
+        It has another form; the message does not repeat the text, which may be a secret.
     """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
@@ -50,7 +50,7 @@ def endpoint(text: str) -> str:
     Raises
     ------
     UsageError
-        It is none, or holds credentials.
+        It is malformed, or holds credentials.
     """
     try:
         parts = urlsplit(text)
@@ -67,7 +67,7 @@ def endpoint(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageOptions:
-    """How cloud storage is reached.
+    """How to reach cloud storage.
 
     Its values may be credentials: they go to no manifest, no provenance and no message.
     """
@@ -121,7 +121,7 @@ class StorageOptions:
         return {name: _WORDS.get(text.lower(), text) for name, text in self.client_options}
 
     def with_preset(self, preset: Preset) -> StorageOptions:
-        """Fill in what a preset says and these options leave open.
+        """Return these options, with the preset's for those that are not set.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class StorageOptions:
 
 
 def _check_preset(preset: Preset) -> None:
-    """Refuse what is no way to reach storage, and what may be a credential: a preset goes into every manifest."""
+    """Refuse malformed settings, and those that may be credentials: a preset goes into every manifest."""
     try:
         if preset.endpoint_url:
             endpoint(preset.endpoint_url)

@@ -1,4 +1,4 @@
-"""Datasets that a source holds several times, by links, and that are read once."""
+"""Datasets that a source holds several times through links, and that are read once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pycytominer_transform.common.storage.location import Location
 
 
 class Repeated(NamedTuple):
-    """The dataset whose files another one has too, and whether the other has no files but those."""
+    """The original of a dataset that shares files with it, and whether it has only files of the original."""
 
     original: str
     is_whole: bool
 
 
 def find_repeated(root: Location, datasets: dict[str, dict[str, bool]]) -> dict[str, Repeated]:
-    """Return the datasets that repeat files of others; of several, the first that is no link is the original.
+    """Return the datasets that repeat files of others; the first one without links is the original.
 
     Parameters
     ----------
     datasets : dict
-        By name, the files of each, and of each file whether two datasets may not share it.
+        By name, the files of each dataset; True for a file that two datasets must not share.
     """
     if len(datasets) < 2 or root.file_identity() is None:
         return {}
@@ -33,7 +33,7 @@ def find_repeated(root: Location, datasets: dict[str, dict[str, bool]]) -> dict[
     owners: dict[tuple[int, int], str] = {}
     repeated: dict[str, Repeated] = {}
     for name in sorted(datasets, key=has_links):
-        # A link that leads nowhere is reported when it is read.
+        # A broken link is reported when it is read.
         own = {
             identity: is_exclusive
             for file, is_exclusive in datasets[name].items()
@@ -50,7 +50,7 @@ def find_repeated(root: Location, datasets: dict[str, dict[str, bool]]) -> dict[
 
 
 def is_repeated(dataset: str, repeated: dict[str, Repeated]) -> bool:
-    """Return whether a dataset is another one once more; warn if so.
+    """Return whether a dataset repeats another one; warn if so.
 
     Raises
     ------

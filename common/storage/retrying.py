@@ -1,4 +1,4 @@
-"""Retries of single requests: how often, and how long between them."""
+"""Retries of single requests: their number and the time between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.2, 8.0
 
 
 class RetriesEndedError(TransientStorageError):
-    """A transient error that was left after all retries."""
+    """A transient error after the last retry."""
 
 
 def retried(call: Callable[[], R]) -> R:
@@ -25,11 +25,11 @@ def retried(call: Callable[[], R]) -> R:
     Raises
     ------
     RetriesEndedError
-        Every attempt failed; the last one's words.
+        Every attempt failed; has the message of the last one.
     """
     import stamina
 
-    # Its own record of a retry would be a second line.
+    # Its own message about a retry would be a second one.
     logging.getLogger("stamina").setLevel(logging.ERROR)
     attempts = stamina.retry_context(
         _is_worth_a_retry, attempts=ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT, wait_max=_LONGEST_WAIT,

@@ -1,7 +1,7 @@
-"""Buckets of S3 and of servers that speak as it does, and containers of Azure, by obstore.
+"""Buckets of S3 and of compatible servers, and containers of Azure, through obstore.
 
-obstore has classes for few errors; the rest are told apart by the HTTP status and the provider's code, which only the
-error's text holds. Where that text is another one than expected, the error counts as a transient one.
+obstore has classes for few errors. The others differ only in the HTTP status and the provider's code, which stand in
+the error's text. An error with an unexpected text counts as transient.
 
 Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and
 https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
@@ -43,7 +43,7 @@ _REFUSALS = {
     ),
     "there are no credentials": "NoAuthenticationInformation PublicAccessNotPermitted 401",
 }
-"""By what is said, the codes that mean it."""
+"""By the words of the message, the codes that it stands for."""
 
 _CHANGED = (exceptions.AlreadyExistsError, exceptions.PreconditionError, exceptions.NotModifiedError)
 
@@ -55,7 +55,7 @@ class ObstoreBucket:
         self.name = f"{scheme}://{bucket}"
         access = (credentials.s3_access if scheme == "s3" else credentials.azure_access)(bucket, options)
         self._log_in = access.log_in
-        # Retries of single requests are ours, which logs them; those of an upload's parts can only be obstore's.
+        # Single requests are retried here, with a log line. Only obstore can retry the parts of an upload.
         self._store = access.open(max_retries=0)
         self._uploading = access.open(max_retries=ATTEMPTS - 1)
 
@@ -69,7 +69,7 @@ class ObstoreBucket:
             raise _odd_names_error(f"list {self.name}/{prefix}")
         objects = []
         for key, size, mark in entries:
-            # obstore gives the empty objects that stand for folders without the slash at the end of their names.
+            # obstore lists empty objects that stand for folders without the slash at the end of their names.
             if size or (not any(other.startswith(f"{key}/") for other, _, _ in entries) and self.find(key)):
                 objects.append(StoredObject(key, size, mark.strip('"')))
         return objects
@@ -105,7 +105,7 @@ class ObstoreBucket:
             obstore.put(self._store, key, content, mode="overwrite" if overwrite else "create", use_multipart=False)
 
     def upload(self, key: str, pieces: Iterator[bytes], *, overwrite: bool) -> None:
-        """Write an object in parts; obstore completes them whether or not the object exists."""
+        """Write an object in parts; obstore cannot make the last request depend on whether the object exists."""
         with self._errors(f"write {self.name}/{key}"):
             obstore.put(
                 self._uploading, key, pieces, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE
@@ -118,7 +118,7 @@ class ObstoreBucket:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Raise obstore's errors as ours; their own words may hold credentials, and are not repeated."""
+        """Raise obstore's errors as ours; their own texts may hold credentials and are not repeated."""
         try:
             yield
         except (exceptions.BaseError, OSError, ValueError) as error:

@@ -167,7 +167,7 @@ def check_suffix(output: str, place: Location, what: str, suffixes: Sequence[str
 
 
 def grow_pipe(descriptor: int) -> None:
-    """Let a pipe hold more, so that two stages wait for each other less; nothing where it is no pipe."""
+    """Enlarge the buffer of a pipe, so that two stages wait for each other less; do nothing if it is no pipe."""
     import fcntl
 
     if hasattr(fcntl, "F_SETPIPE_SZ") and stat.S_ISFIFO(os.fstat(descriptor).st_mode):

@@ -1,7 +1,7 @@
 """Temporary names: ``.NAME.HOST-TOKEN.pct-tmp`` beside an output, folders under ``TMPDIR``; locked while in use.
 
-A process that is killed can leave such a name behind, but not its lock. The next run on the same machine
-therefore knows that the name is out of use, and removes it. The lock is ``flock`` on the file or folder itself:
+A killed process can leave a temporary name behind, but not its lock. So the next run on the same machine
+knows that the name is unused, and removes it. The lock is ``flock`` on the file or folder itself:
 it ends with its process, and needs neither a second file, nor a clock, nor process numbers, which mean nothing to
 another container.
 """
@@ -26,18 +26,22 @@ from pycytominer_transform.common.runtime.signals import cleanup, on_exit
 TEMPORARY_SUFFIX = ".pct-tmp"
 REPLACED_SUFFIX = ".pct-old"
 NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL))
-"""The answers of file systems without locks."""
+"""Error numbers of file systems without locks."""
 
 _TOKEN = re.compile(rf"[0-9a-f]{{8}}(?=({re.escape(TEMPORARY_SUFFIX)})?$)")
 
 
 def beside(path: Path, suffix: str = TEMPORARY_SUFFIX) -> Path:
     """Return a new hidden name beside a path."""
-    return path.absolute().with_name(f".{_stem(path)}.{host_name()}-{secrets.token_hex(4)}{suffix}")
+    return _new_name(path.absolute().parent, f".{_stem(path)}.", suffix)
+
+
+def _new_name(folder: Path, prefix: str, suffix: str = "") -> Path:
+    return folder / f"{prefix}{host_name()}-{secrets.token_hex(4)}{suffix}"
 
 
 def _stem(path: Path) -> str:
-    # A name may have 255 bytes, and be cut within a character.
+    # A name may have up to 255 bytes, and the cut may be within a character.
     return os.fsdecode(os.fsencode(path.name)[:100])
 
 
@@ -51,12 +55,12 @@ def temporary_beside(path: Path, *, is_folder: bool) -> AbstractContextManager[P
 
     At the end of the block it may have another name, or be gone.
     """
-    return new_temporary(partial(beside, path), is_folder=is_folder)
+    return _new_temporary(partial(beside, path), is_folder=is_folder)
 
 
 @contextmanager
-def new_temporary(new_name: Callable[[], Path], *, is_folder: bool, mode: int = 0o777) -> Iterator[Path]:
-    """Create a file or folder by a name that is new at each call; else as `temporary_beside`."""
+def _new_temporary(new_name: Callable[[], Path], *, is_folder: bool, mode: int = 0o777) -> Iterator[Path]:
+    """Create a temporary file or folder; see `temporary_beside`. `new_name` returns another name at each call."""
     while True:
         temporary = new_name()
         with cleanup(partial(discard, temporary)):
@@ -75,7 +79,7 @@ def new_temporary(new_name: Callable[[], Path], *, is_folder: bool, mode: int = 
 
 
 def _create_locked(path: Path, *, is_folder: bool, mode: int) -> int | None:
-    """Return an open descriptor that holds the lock; None if another process took the name for a leftover."""
+    """Return an open descriptor that holds the lock; None if another process removed the name as a leftover."""
     if is_folder:
         path.mkdir(mode)
         try:
@@ -129,8 +133,8 @@ def discard(path: Path) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary names that a killed run left beside an output.
 
-    A folder that was being replaced when the process was killed gets its name back. Names of other machines are only
-    reported.
+    If the process was killed while it replaced a folder, that folder gets its name back. Names of other machines are
+    only reported.
     """
     pattern = re.compile(rf"\.{re.escape(_stem(path))}\.([A-Za-z0-9_-]*)-[0-9a-f]{{8}}\.pct-(tmp|old)")
     with suppress(OSError):
@@ -167,19 +171,19 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
     Parameters
     ----------
     prefix : str
-        Its purpose, ``pct-join-``.
+        Beginning of its name, such as ``pct-join-``.
 
     Raises
     ------
     StorageError
         It cannot be created.
     """
-    place = tempfile.gettempdir()
+    place = Path(tempfile.gettempdir())
     _remove_dead_once(place)
     with ExitStack() as stack:
         try:
             new_name = partial(_new_name, place, prefix)
-            folder = stack.enter_context(new_temporary(new_name, is_folder=True, mode=0o700))
+            folder = stack.enter_context(_new_temporary(new_name, is_folder=True, mode=0o700))
         except OSError as error:
             raise describe_os_error(error, f"make a temporary folder in {place} (TMPDIR)") from error
         stack.callback(discard, folder)
@@ -193,12 +197,8 @@ def scratch_for_process(prefix: str) -> Path:
     return stack.enter_context(scratch_folder(prefix))
 
 
-def _new_name(place: str, prefix: str) -> Path:
-    return Path(place, f"{prefix}{host_name()}-{secrets.token_hex(4)}")
-
-
-def remove_dead_scratch(place: str) -> None:
-    """Remove the folders of this user's processes on this machine that were killed."""
+def remove_dead_scratch(place: str | Path) -> None:
+    """Remove the folders that killed processes of this user left on this machine."""
     pattern = re.compile(rf"pct-[a-z]+-{re.escape(host_name())}-[0-9a-f]{{8}}")
     with suppress(OSError):
         for entry in os.scandir(place):

@@ -23,7 +23,7 @@ _SPECIAL_KINDS = (
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder of the tree and the names of what lies in it.
+    """One folder of the tree and the names of its files.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Folder:
 
 
 def folders_of(names: Iterable[str]) -> list[Folder]:
-    """Return the folders of objects, by their names, which have slashes; hidden ones are left out."""
+    """Return the folders that object names with slashes imply, without hidden ones."""
     files: dict[str, list[str]] = {".": []}
     for name in names:
         if not any(part.startswith(".") for part in name.split("/")):
@@ -52,10 +52,10 @@ def folders_of(names: Iterable[str]) -> list[Folder]:
 
 
 def walk_folders(root: Path) -> list[Folder]:
-    """List all folders of a tree that hold anything, sorted by their relative path.
+    """List all folders of a tree, sorted by their relative path.
 
-    A folder that can be reached by several ways is listed once: under its own place where that lies in the tree, else
-    under the first link to it. So cycles end, and no cell is counted twice.
+    A folder that several paths lead to is listed once: under its own path if that is in the tree, else under the first
+    link to it. So cycles end, and no cell is counted twice.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def walk_folders(root: Path) -> list[Folder]:
     seen: set[tuple[int, int]] = set()
     folders: list[Folder] = []
     pending = [(root, ".")]
-    # The first link by name is next; a heap, for there may be as many links as folders.
+    # A heap, since the next link is the first by name, and there may be as many links as folders.
     links: list[tuple[str, Path]] = []
     while pending or links:
         if not pending:
@@ -111,7 +111,7 @@ def special_kind(path: Path, entry: os.DirEntry[str] | None = None) -> str:
 
 
 def entry_names(path: Path) -> list[str]:
-    """List the names in a folder, sorted, those of folders with a slash behind."""
+    """List the names in a folder, sorted; those of folders end in a slash."""
     with _scandir(path) as entries:
         return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
 
@@ -126,7 +126,7 @@ def _scandir(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 
 def checked_name(relative: str) -> str:
-    """Return a path; refuse one that cannot be written as text."""
+    """Return a path, or refuse it if it is not UTF-8."""
     try:
         relative.encode("utf-8")
     except UnicodeEncodeError as error:

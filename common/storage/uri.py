@@ -21,22 +21,22 @@ class CloudUri:
     key: str
 
     def __str__(self) -> str:
-        """Write it as it was given, without slashes at its end."""
+        """Return the URI without slashes at its end."""
         return f"{self.scheme}://{self.bucket}" + (f"/{self.key}" if self.key else "")
 
 
 def is_cloud(place: str) -> bool:
-    """Say whether a place is a URI rather than a path of this machine."""
+    """Return whether a place is a URI rather than a path of this machine."""
     return _SCHEME.match(place) is not None
 
 
 def cloud_uri(place: str) -> CloudUri:
-    """Take a URI apart.
+    """Parse a URI.
 
     Raises
     ------
     UsageError
-        It names no bucket, or a kind of store that is not known.
+        It names no bucket, or an unknown kind of store.
     """
     scheme, _, rest = place.partition("://")
     scheme = scheme.lower()

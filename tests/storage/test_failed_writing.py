@@ -254,7 +254,7 @@ def test_somebody_else_was_faster_at_google(
     theirs = Changed(lambda: gcs.put("out.parquet", b"theirs"))
     with failing(gcs.server, {is_last: theirs, **conditions()}, monkeypatch):
         assert write.main(words_of("write", staged, gcs)) == 1
-    assert f"{gcs.url}/out.parquet came to exist meanwhile" in capsys.readouterr().err
+    assert f"{gcs.url}/out.parquet was created by another process" in capsys.readouterr().err
     assert gcs.get("out.parquet") == b"theirs"
 
 
@@ -290,7 +290,7 @@ def test_somebody_else_was_faster(
 
     with failing(s3_like.server, {is_late: Changed(lambda: s3_like.put(theirs, b"theirs"))}, monkeypatch):
         assert MAINS[tool](words_of(tool, staged, s3_like)) == 1
-    assert f"{s3_like.url}/{theirs} came to exist meanwhile" in capsys.readouterr().err
+    assert f"{s3_like.url}/{theirs} was created by another process" in capsys.readouterr().err
     assert left(s3_like) == ([theirs], [])
     assert s3_like.get(theirs) == b"theirs"
 
