@@ -33,7 +33,7 @@ from pycytominer_transform.common.join.summary import JoinSummary
 from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.model.options import recorded_options
 from pycytominer_transform.common.model.provenance import new_step
-from pycytominer_transform.common.runtime.messages import logger
+from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.runtime.progress import only_these_bars
 from pycytominer_transform.common.runtime.resources import release_memory
 from pycytominer_transform.common.storage.destination import move_folder, storage_errors
@@ -212,10 +212,7 @@ class _Parts:
     def report_remade(self) -> None:
         """Log how many parts of an earlier run could not be used."""
         if number := self.remade:
-            logger.info(
-                "made again: %d finished %s of other files, of other options or incomplete", number,
-                "part that was" if number == 1 else "parts that were",
-            )  # fmt: skip
+            logger.info("made again: %s of other files or options, or incomplete", count(number, "finished part"))
 
     def submit(self, part: int) -> list[PrefectFuture[Any]]:
         """Submit the tasks of one part: on threads each returns its tables to the next, on Dask their path."""

@@ -67,7 +67,7 @@ class RunningOptions:
             metavar="DIR",
         ),
     )  # fmt: skip
-    keep_work: bool = field(default=False, metadata=option("keep the work dir although all went well"))
+    keep_work: bool = field(default=False, metadata=option("keep the work dir after a successful run"))
     retries: int = field(
         default=3,
         metadata=option(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     O = TypeVar("O", bound=DataclassInstance)  # noqa: E741
 
-SOURCE_HELP = "a folder of measurement files, or an SQLite file; or such in s3://, gs:// or az://"
+SOURCE_HELP = "a folder of measurement files, or an SQLite file; or one in s3://, gs:// or az://"
 STORAGE_HEADING = "cloud storage (s3://, gs://, az://)"
 
 

@@ -152,7 +152,7 @@ class FlowArtifacts:
             yield
         except Exception as error:
             self.is_enabled = False
-            logger.debug("the Prefect server takes no artifact: %s", error)
+            logger.debug("the Prefect server refused an artifact: %s", error)
 
 
 @dataclass

@@ -102,7 +102,7 @@ def _maps_of_plates(path: str, storage: StorageOptions | None) -> tuple[dict[str
         if not plate or not name:
             raise DataError(f"{path}, row {number}: has no {map_column if plate else plate_column}")
         if maps.setdefault(plate, name) != name:
-            raise DataError(f"{path}, row {number}: {plate} has the map {name}, and {maps[plate]} in a row before")
+            raise DataError(f"{path}, row {number}: {plate} has the map {name}, and {maps[plate]} in an earlier row")
     return maps, sheet.fingerprint
 
 

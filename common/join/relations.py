@@ -149,7 +149,7 @@ def plan_join(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> J
     image = [column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns]
     if image_columns not in ("", "all") and not any(_matches(column, image_columns) for column in image):
         near = did_you_mean(image_columns, [column.name for column in image])
-        raise UsageError(f"--image-columns {image_columns!r} finds no column of the image table{near}")
+        raise UsageError(f"--image-columns {image_columns!r} matches no column of the image table{near}")
     taken = {*KEY_NAMES, *(name for name, _ in columns)}
     return JoinPlan(
         anchor=anchor.table,

@@ -40,7 +40,7 @@ class DiscoverOptions:
         default="",
         metadata=option(
             "metadata in the datasets' paths, as named groups: '(?P<Plate>[^/]+)/(?P<Well>[^/]+)-(?P<Site>[^/]+)$'; "
-            "none for no such (default: PLATE/WELL-SITE and analysis/PLATE-WELL-SITE are recognised)",
+            "none to ignore paths (default: PLATE/WELL-SITE and analysis/PLATE-WELL-SITE are recognised)",
             metavar="REGEX", parse=path_expression,
         ),
     )  # fmt: skip

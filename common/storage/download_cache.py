@@ -98,7 +98,7 @@ def _refuse_logs(store: ObjectStore, stored: StoredObject, uri: CloudUri) -> Non
         log = retried(functools.partial(store.find, f"{stored.key}{suffix}"))
         if log is not None and log.size:
             raise BadDatasetError(
-                f"{uri}: what its log {suffix} holds would be missing; close the database, or run PRAGMA "
+                f"{uri}: the rows in its log {suffix} would be missing; close the database, or run PRAGMA "
                 "wal_checkpoint(TRUNCATE), and upload it again"
             )
 

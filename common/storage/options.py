@@ -101,7 +101,7 @@ class StorageOptions:
     )  # fmt: skip
     keep_cache: bool = field(
         default=False,
-        metadata=option("leave them in --cache-dir, so that they are downloaded once for all"),
+        metadata=option("leave them in --cache-dir for later runs"),
     )
 
     def arguments(self, scheme: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class StorageOptions:
         for name, _ in self.client_options:
             if name not in known:
                 raise UsageError(
-                    f"--storage-option {name}: is no argument of {_CLIENTS[scheme]}; it has {', '.join(known)}"
+                    f"--storage-option {name}: is not an argument of {_CLIENTS[scheme]}; it has {', '.join(known)}"
                 )
         return {name: _WORDS.get(text.lower(), text) for name, text in self.client_options}
 

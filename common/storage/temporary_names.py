@@ -146,7 +146,7 @@ def remove_leftovers(path: Path) -> None:
                 os.rename(name, path)
                 logger.warning("%s was about to be replaced when that was interrupted; it is put back", path)
             elif match[1] != host_name():
-                logger.info("%s is there from a run on %s; if that has ended, remove it", name, match[1])
+                logger.info("%s was left by a run on %s; if that run has ended, remove it", name, match[1])
             elif remove_dead(Path(name)):
                 logger.info("removed %s, which an interrupted run left behind", name)
 

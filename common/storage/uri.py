@@ -42,9 +42,7 @@ def cloud_uri(place: str) -> CloudUri:
     scheme = scheme.lower()
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise UsageError(
-            f"{place}: there is no {scheme}:// here; a source or an output is a path, or begins with {known}"
-        )
+        raise UsageError(f"{place}: {scheme}:// is unknown; a source or an output is a path, or begins with {known}")
     bucket, _, key = rest.partition("/")
     if not bucket or "@" in bucket:
         raise UsageError(f"{scheme}://{bucket.rpartition('@')[2]}: names no bucket; write {scheme}://BUCKET/KEY")

@@ -166,4 +166,4 @@ def test_a_server_that_takes_no_artifact_is_left_alone(
     shown.summary("# done")
     FlowArtifacts(is_enabled=False).summary("# done")
     assert asked == [(50.0,)]
-    assert "the Prefect server takes no artifact: no answer" in told.text
+    assert "the Prefect server refused an artifact: no answer" in told.text

@@ -61,8 +61,8 @@ def test_a_pattern_that_finds_nothing_is_refused(
 ) -> None:
     wrong = ["--image-columns", "Metadta_Barcode", "-o", str(tmp_path / "out")]
     assert join.main([bundle(source, tmp_path), *wrong]) == 2
-    said = "error: --image-columns 'Metadta_Barcode' finds no column of the image table; did you mean Metadata_Barcode?"
-    assert capfd.readouterr().err.splitlines() == [f"pct-join: {said}"]
+    said = "--image-columns 'Metadta_Barcode' matches no column of the image table; did you mean Metadata_Barcode?"
+    assert capfd.readouterr().err.splitlines() == [f"pct-join: error: {said}"]
     assert flow.main([str(source), *wrong, "-q"]) == 2
-    assert capfd.readouterr().err.splitlines() == [f"pct-flow: {said}"]
+    assert capfd.readouterr().err.splitlines() == [f"pct-flow: error: {said}"]
     assert not (tmp_path / "out").exists()

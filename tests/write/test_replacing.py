@@ -123,7 +123,7 @@ def test_only_what_nobody_is_at_work_on_is_removed(tmp_path: Path, told: pytest.
     assert path.read_text() == "complete"
     assert entries(tmp_path) == {*kept, "out.parquet"}
     assert [record.getMessage().split(" ", 1)[0] for record in told.records if "removed" in record.msg] == ["removed"]
-    assert f"{elsewhere} is there from a run on node7" in told.text
+    assert f"{elsewhere} was left by a run on node7" in told.text
 
 
 def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
