@@ -238,5 +238,5 @@ def workers_and_threads(options: RunningOptions, cluster: DaskCluster | None) ->
         return cluster.workers, 1
     threads = usable_threads()
     workers = 1 if options.runner == "sequential" else options.workers or threads
-    # A Dask worker is one processor, for its machine need not be this one.
+    # A Dask worker counts as one processor, since it may be on another machine.
     return workers, 1 if options.runner == "dask" else max(1, threads // workers)

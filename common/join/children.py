@@ -65,9 +65,9 @@ def aggregate_children(table: pa.Table, parents: pa.ChunkedArray, count: int, co
     children = children.filter(pc.is_valid(children[_PARENT]))
     wanted = [([], "count_all"), *((name, "mean") for name in means)]
     grouped = pa.TableGroupBy(children, _PARENT, use_threads=False).aggregate(wanted)
-    found = grouped.take(pc.index_in(pa.arange(0, count), value_set=grouped[_PARENT].combine_chunks()))
-    counts = pc.coalesce(found["count_all"], 0)
-    arrays = [_or_null(found[f"{column.name}_mean"]) if column.source else counts for column in columns]
+    by_parent = grouped.take(pc.index_in(pa.arange(0, count), value_set=grouped[_PARENT].combine_chunks()))
+    counts = pc.coalesce(by_parent["count_all"], 0)
+    arrays = [_or_null(by_parent[f"{column.name}_mean"]) if column.source else counts for column in columns]
     return pa.table(arrays, names=[column.name for column in columns]).cast(aggregated_schema(columns))
 
 

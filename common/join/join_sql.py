@@ -42,7 +42,7 @@ def siblings_query(child: Partner) -> str:
 
 def queries(plan: JoinPlan) -> list[str]:
     """Return the queries that find which rows belong together, in the order they are run."""
-    children = [parents_query(found.partner) for found in plan.children]
+    children = [parents_query(each.partner) for each in plan.children]
     return [*(siblings_query(partner) for partner in plan.partners if partner.is_child), join_query(plan), *children]
 
 

@@ -39,9 +39,9 @@ class JoinedPart:
     profiles : pyarrow.Table
         One row per single cell.
     counts : dict
-        ``rows`` and ``unmatched`` per table, ``joined`` rows, rows of the anchor that are ``incomplete`` for want of a
-        partner, those of them that were ``dropped``, and per partner how many rows of the anchor are ``without`` one;
-        where there are bad datasets, ``left_out``: each with 1.
+        ``rows`` and ``unmatched`` per table, ``joined`` rows, rows of the anchor that are ``incomplete`` because they
+        lack a partner and those of them that were ``dropped``, and per partner the rows of the anchor ``without`` it.
+        With bad datasets ``left_out``: each with 1.
     """
 
     profiles: pa.Table
@@ -114,7 +114,7 @@ def _profiles_schema(shared: Manifest, plan: JoinPlan) -> pa.Schema:
     import pyarrow as pa
 
     schemas = {schema.table: bundle_schema(shared, schema) for schema in shared.tables}
-    schemas |= {found.partner.table: aggregated_schema(found.columns) for found in plan.children}
+    schemas |= {child.partner.table: aggregated_schema(child.columns) for child in plan.children}
     return pa.schema([schemas[table].field(name) for name, table in plan.columns])
 
 
@@ -163,9 +163,9 @@ def _join_part(
     if any(zeros.values()):
         counts["numbered_zero"] = {name: count for name, count in zeros.items() if count}
     aggregated = dict(tables)
-    for found in plan.children:
-        name, via = found.partner.table, found.partner.via
-        aggregated[name] = aggregate_children(tables[name], parents[name], tables[via].num_rows, found.columns)
+    for children in plan.children:
+        name, via = children.partner.table, children.partner.via
+        aggregated[name] = aggregate_children(tables[name], parents[name], tables[via].num_rows, children.columns)
         # One row per parent, in the parents' order: the parent's row number finds it.
         kept = kept.append_column(name, kept[via])
     return JoinedPart(_gather(plan, aggregated, kept), counts)
@@ -177,7 +177,7 @@ def _matching_rows(
     """Return the row numbers that belong together, and for each aggregated table the row number of each parent."""
     import pyarrow as pa
 
-    children = [found.partner for found in plan.children]
+    children = [each.partner for each in plan.children]
     keys: dict[str, list[str]] = {name: [] for name in plan.tables}
     keys[plan.anchor] += plan.order
     for partner in (*plan.partners, *children):
@@ -197,8 +197,8 @@ def _matching_rows(
             if partner.is_child:
                 _refuse_siblings(connection, partner, plan)
         rows = connection.sql(join_query(plan)).to_arrow_table()
-        found = {child.table: connection.sql(parents_query(child)).to_arrow_table()[ROW] for child in children}
-        return rows, found
+        parents = {child.table: connection.sql(parents_query(child)).to_arrow_table()[ROW] for child in children}
+        return rows, parents
     finally:
         for name in plan.tables:
             connection.unregister(name)
@@ -228,7 +228,7 @@ def _refuse_siblings(connection: duckdb.DuckDBPyConnection, child: Partner, plan
     for *numbers, count in connection.sql(siblings_query(child)).fetchall():
         keys = (*child.scope, f"object {child.via_number}")
         named = ", ".join(f"{key} {value}" for key, value in zip(keys, numbers, strict=True))
-        others = [plan.anchor, *(found.table for found in plan.partners if found.object_number and not found.is_child)]
+        others = [plan.anchor, *(each.table for each in plan.partners if each.object_number and not each.is_child)]
         raise DataError(
             f"table {child.table} holds {count} objects of one of {child.via} ({named}), which would multiply cells; "
             "make one row of them with --aggregate-children mean or count, join them with --sql, or leave them out "

@@ -124,13 +124,13 @@ def read_platemap(path: str, on: Sequence[str] = (), storage: StorageOptions | N
 
 def _key(text: str, names: Sequence[str], path: str) -> PlatemapKey:
     column, _, profiles = text.partition("=")
-    found = find_name(column, names, ("", _METADATA))
-    if not found:
+    name = find_name(column, names, ("", _METADATA))
+    if not name:
         raise UsageError(
             f"the platemap {path} has no column {column!r}; it has {listed(names, 20)}; say which it is with "
             f"--platemap-on, such as {names[0]}={profiles or column}"
         )
-    return PlatemapKey(found, profiles or column)
+    return PlatemapKey(name, profiles or column)
 
 
 def _check_entries(

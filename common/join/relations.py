@@ -130,7 +130,7 @@ def plan_join(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> J
     anchor = manifest.schema_of(choose_anchor(manifest.preset, list(map(manifest.schema_of, manifest.compartments))))
     partners = _image_partner(manifest, anchor)
     partners += _upwards(manifest, anchor)
-    children = _children(manifest, [anchor.table, *(found.table for found in partners if found.object_number)])
+    children = _children(manifest, [anchor.table, *(each.table for each in partners if each.object_number)])
     _refuse_unrelated(manifest, anchor, [*partners, *children])
     if aggregate and not children:
         raise UsageError(
@@ -170,14 +170,14 @@ def _image_partner(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
 def _upwards(manifest: Manifest, anchor: TableSchema) -> list[Partner]:
     """Return the tables that the anchor leads to, by the shortest way."""
     partners: list[Partner] = []
-    way = [anchor]
-    for via in way:
+    reached = [anchor]
+    for via in reached:
         for name in manifest.compartments:
             schema = manifest.schema_of(name)
-            own, there = object_number(manifest.preset, schema), parent_number(manifest.preset, via, name)
-            if schema not in way and own and there:
-                partners.append(Partner(name, via.table, _scope(manifest, via, schema), own, there, own))
-                way.append(schema)
+            number, via_number = object_number(manifest.preset, schema), parent_number(manifest.preset, via, name)
+            if schema not in reached and number and via_number:
+                partners.append(Partner(name, via.table, _scope(manifest, via, schema), number, via_number, number))
+                reached.append(schema)
     return partners
 
 
@@ -189,29 +189,34 @@ def _children(manifest: Manifest, reached: Sequence[str]) -> list[Partner]:
         parents = [table for table in reached if parent_number(manifest.preset, schema, table)]
         if name not in reached and parents:
             via = manifest.schema_of(parents[0])
-            own, there = parent_number(manifest.preset, schema, via.table), object_number(manifest.preset, via)
-            number = object_number(manifest.preset, schema)
-            children.append(Partner(name, via.table, _scope(manifest, via, schema), own, there, number, is_child=True))
+            children.append(
+                Partner(
+                    name, via.table, _scope(manifest, via, schema),
+                    own_number=parent_number(manifest.preset, schema, via.table),
+                    via_number=object_number(manifest.preset, via),
+                    object_number=object_number(manifest.preset, schema), is_child=True,
+                )
+            )  # fmt: skip
     return children
 
 
-def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, found: Sequence[Partner]) -> None:
+def _refuse_unrelated(manifest: Manifest, anchor: TableSchema, partners: Sequence[Partner]) -> None:
     """Refuse tables that no known relation connects with the anchor."""
     preset = manifest.preset
-    tables = [anchor.table, *(partner.table for partner in found)]
+    tables = [anchor.table, *(partner.table for partner in partners)]
     left = [manifest.schema_of(name) for name in manifest.compartments if name not in tables]
     if not left:
         return
     one, names = left[0], listed([schema.table for schema in left])
     kept = ",".join(name for name in manifest.compartments if manifest.schema_of(name) not in left)
-    ways = f"take the others alone with pct-discover --compartments {kept}, or join by a query of your own with --sql"
-    for child in (partner.table for partner in found if partner.is_child):
+    advice = f"take the others alone with pct-discover --compartments {kept}, or join by a query of your own with --sql"
+    for child in (partner.table for partner in partners if partner.is_child):
         if column := parent_number(preset, one, child):
-            raise UsageError(f"{one.table} is a child of {child} by {column}, and {child} is itself a child; {ways}")
+            raise UsageError(f"{one.table} is a child of {child} by {column}, and {child} is itself a child; {advice}")
     raise UsageError(
         f"nothing relates {names} to the anchor {anchor.table}: no table that it leads to has a column such as "
         f"{preset.parent_column(anchor.prefix, one.prefix)!r} that leads to {one.table}, and that has none such as "
-        f"{preset.parent_column(one.prefix, anchor.prefix)!r}; {ways}"
+        f"{preset.parent_column(one.prefix, anchor.prefix)!r}; {advice}"
     )
 
 
@@ -240,7 +245,7 @@ def _output_columns(
 ) -> tuple[tuple[str, str], ...]:
     """Return the columns of profiles, each with its table; of columns with the same name the anchor's is used."""
     image = manifest.preset.image
-    aggregated = [found.partner.table for found in children]
+    aggregated = [child.partner.table for child in children]
     taking: Sequence[str] = [anchor, *(name for name in manifest.compartments if name != anchor), image]
     columns_of: dict[str, list[str]] = {}
     table_of: dict[str, str] = {}
@@ -257,14 +262,14 @@ def _output_columns(
             table_of.setdefault(name, schema.table)
     own = [column.name for column in manifest.own_columns(manifest.schema_of(anchor))]
     order = [*own, *columns_of.get(image, ()), *(name for names in columns_of.values() for name in names)]
-    for found in children:
-        for column in found.columns:
+    for child in children:
+        for column in child.columns:
             if column.name in table_of:
                 raise UsageError(
-                    f"--aggregate-children would name a column of {found.partner.table} {column.name!r}, as one of "
-                    f"{table_of[column.name]} is named already; join {found.partner.table} with --sql"
+                    f"--aggregate-children would name a column of {child.partner.table} {column.name!r}, as one of "
+                    f"{table_of[column.name]} is named already; join {child.partner.table} with --sql"
                 )
-            table_of[column.name] = found.partner.table
+            table_of[column.name] = child.partner.table
             order.append(column.name)
     return tuple((name, table_of[name]) for name in profile_order(dict.fromkeys(order)))
 

@@ -89,7 +89,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) 
                 )
             batches.append(batch)
     answer = pa.Table.from_batches(batches, schema)
-    # A file holds but one dictionary for a column, so the values of an ENUM are written out.
+    # A file can have only one dictionary per column, so the values of an ENUM are written out.
     plain = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema]
     return answer.cast(pa.schema(plain)) if any(map(pa.types.is_dictionary, schema.types)) else answer
 

@@ -54,7 +54,7 @@ class CountedJoin:
         if not plate:
             logger.info("--counts: the profiles have no Metadata_Plate, so wells of one name are one well")
         if not has_sites:
-            logger.info("--counts: no %s, for no table of images has %s", SITE_COUNT, listed(self._keys))
+            logger.info("--counts: no %s, because no table of images has %s", SITE_COUNT, listed(self._keys))
         columns = {field.name: field for field in (*inner.schema, *fields)}
         self.schema = pa.schema([columns[name] for name in (profile_order(columns) if in_order else columns)])
 
