@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,9 @@ class OutputObjects:
         self.prefix = ""
         self.files: dict[str, Path] = {}
         self._overwrite = overwrite
-        self._uploads: list[Future[None]] = []
+        self._idle = threading.Condition()
+        # Not futures: an interruption could come between the start of an upload and the assignment of its future.
+        self._uploading: set[str] = set()
         self._uploaded: set[str] = set()
         self._is_ended = False
         self._large = threading.Semaphore(_LARGE_UPLOADS)
@@ -88,24 +90,24 @@ class OutputObjects:
         raise_if_interrupted()
         pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="upload")
         try:
-            for key in keys:
-                self._uploads.append(pool.submit(self._upload, key, self.files[key]))
-            for upload in self._uploads:
+            for upload in [pool.submit(self._upload, key, self.files[key]) for key in keys]:
                 upload.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def take_back(self, *, keep_uploaded: bool) -> None:
         """Abort the running uploads, and delete the uploaded objects."""
-        self._is_ended = True
-        begun = [upload for upload in self._uploads if not upload.cancel()]
-        if wait(begun, timeout=_PATIENCE).not_done:
-            logger.warning("parts of unfinished uploads to %s may be left", self.store.name)
+        with self._idle:
+            self._is_ended = True
+            if not self._idle.wait_for(lambda: not self._uploading, timeout=_PATIENCE):
+                logger.warning("parts of unfinished uploads to %s may be left", self.store.name)
         if not keep_uploaded:
             with suppress(PctError):
                 _delete(self.store, sorted(self._uploaded))
 
     def _upload(self, key: str, path: Path) -> None:
+        with self._idle:
+            self._uploading.add(key)
         try:
             retried(lambda: self._send(key, path))
             self._uploaded.add(key)
@@ -117,6 +119,10 @@ class OutputObjects:
                 raise created_by_another(f"{self.store.name}/{key}") from None
             else:
                 raise
+        finally:
+            with self._idle:
+                self._uploading.discard(key)
+                self._idle.notify_all()
 
     def _send(self, key: str, path: Path) -> None:
         pieces = self._pieces(key, path)
