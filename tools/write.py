@@ -101,7 +101,7 @@ def write(
     Raises
     ------
     UsageError
-        No output ends in the suffix of `output`, or no column is left to write.
+        The suffix of `output` is unknown, or no column is left to write.
     StageEndedEarlyError
         The profiles are cut off.
     DestinationExistsError, StorageError

@@ -51,7 +51,7 @@ class JoinedPart:
         """Return the part with the types, and the roles, that the profiles of every part have."""
         import pyarrow as pa
 
-        # To cast a thousand columns takes ten milliseconds, even if none becomes another.
+        # Casting a thousand columns takes 10 ms even if no type changes.
         if self.profiles.schema.equals(schema):
             return replace(self, profiles=pa.table(self.profiles.columns, schema=schema))
         return replace(self, profiles=self.profiles.cast(schema))

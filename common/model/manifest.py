@@ -94,7 +94,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def held_as(name: str, columns: Iterable[Column]) -> Column | None:
-    """Find the column of a table that says the same as one from paths: ``Metadata_Well``, ``Image_Metadata_Well``."""
+    """Return a table's column with the meaning of one from paths: ``Metadata_Well`` or ``Image_Metadata_Well``."""
     name = name.lower()
     held = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
     return held.get(name) or held.get(f"image_{name}")

@@ -95,10 +95,10 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     yes_or_no : tuple of str
         Columns that say yes or no, as globs, where no value in the sample is otherwise.
     copies : tuple of str
-        ``NEW=COLUMN``: columns of profiles that come under a further name too, where there is none of it; wells in
-        ``Metadata_Well`` as ``A01``.
+        ``NEW=COLUMN``: columns of profiles to copy under another name, unless that exists; wells are copied to
+        ``Metadata_Well`` in the form ``A01``.
     roles : ColumnRoles
-        Roles that columns have whatever their names say.
+        Roles of columns, in place of those that follow from their names.
     empty_text : {'kept', 'null'}
         What an empty field is in a column of text.
     path_metadata : tuple of str

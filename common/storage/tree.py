@@ -30,7 +30,7 @@ class Folder:
     relative : str
         POSIX path relative to the source, ``.`` for the source itself.
     files : tuple of str
-        Names of files, and of links that lead nowhere, sorted; hidden ones, pipes, sockets and devices are left out.
+        Names of files and of broken links, sorted, without hidden ones, pipes, sockets and devices.
     """
 
     relative: str
