@@ -65,6 +65,7 @@ bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes a
 	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)
 
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
+	PCT_EXAMPLES=full $(BIN)/python -m pytest -q -n logical -m hypothesis
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 torture: $(VENV)/.installed-test  ## kill pct-flow at 200 random moments and start it again; ARGS='--kills 50 --seed S'

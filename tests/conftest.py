@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from converting import Convert
+from examples import examples
 from hypothesis import HealthCheck, settings
 from one_server import OneServer
 from pycytominer_transform.common.flow import prefect_server
@@ -30,6 +31,7 @@ settings.register_profile(
     "pct",
     derandomize=bool(os.environ.get("CI")),
     deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pycytominer_transform.common.errors import PctError
@@ -86,14 +87,14 @@ def test_a_stream_cut_off_hands_on_no_whole_stream(tool: str, staged: Staged) ->
 
 @pytest.mark.parametrize("tool", READERS)
 @given(share=st.floats(0, 1, exclude_max=True))
-@settings(drawn, max_examples=60)
+@settings(drawn, max_examples=examples(60))
 def test_a_stream_cut_off_anywhere(tool: str, share: float, staged: Staged) -> None:
     stream = staged.streams[tool]
     refused(tool, stream[: int(share * len(stream))]).failed(1, EARLY)
 
 
 @given(back=st.integers(1, 700))
-@settings(drawn, max_examples=40)
+@settings(drawn, max_examples=examples(40))
 @example(back=1)
 @example(back=8)
 @pytest.mark.parametrize("tool", READERS)
@@ -191,7 +192,7 @@ def stages_from(tool: str, stream: bytes, out: Path) -> list[Ran]:
 
 @pytest.mark.parametrize("tool", READERS)
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(drawn, max_examples=80)
+@settings(drawn, max_examples=examples(80))
 def test_a_flipped_bit_is_no_defect_and_no_silent_loss(tool: str, share: float, bit: int, staged: Staged) -> None:
     damaged = bytearray(staged.streams[tool])
     damaged[int(share * len(damaged))] ^= 1 << bit
@@ -209,7 +210,7 @@ def test_a_flipped_bit_is_no_defect_and_no_silent_loss(tool: str, share: float, 
 
 @pytest.mark.parametrize("at_rest", [False, True])
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(drawn, max_examples=60)
+@settings(drawn, max_examples=examples(60))
 def test_a_flipped_bit_within_the_rows_is_noticed(share: float, bit: int, at_rest: bool, staged: Staged) -> None:
     damaged = bytearray(staged.streams["write"])
     schema, *rows = boundaries(bytes(damaged))

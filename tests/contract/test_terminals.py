@@ -103,11 +103,17 @@ def test_a_controlling_terminal_that_is_closed_ends_a_tool_cleanly(staged: Stage
 STREAMS = {"no stderr": "2>&-", "no streams": "<&- >&- 2>&-", "a full stderr": "2>/dev/full", "full": ">/dev/full 2>&1"}
 
 
-@pytest.mark.parametrize("streams", STREAMS.values(), ids=list(STREAMS))
-@pytest.mark.parametrize("tool", TOOLS)
+# What a closed stream's number is given to next depends on the tool; where messages go does not.
+@pytest.mark.parametrize(
+    ("tool", "streams"),
+    [
+        *((tool, "no streams") for tool in TOOLS),
+        *(("extract", streams) for streams in STREAMS if streams != "no streams"),
+    ],
+)
 def test_no_stream_for_messages_ends_no_conversion(tool: str, streams: str, staged: Staged, tmp_path: Path) -> None:
     first = staged.source if tool in ("discover", "flow") else staged.at_rest(tool)
-    script = f'exec {executable(tool)} -v "$1" -o made {streams}'
+    script = f'exec {executable(tool)} -v "$1" -o made {STREAMS[streams]}'
     ended = subprocess.run(
         ["bash", "-c", script, "bash", str(first)], cwd=tmp_path, env=environment(), timeout=PATIENCE, check=False
     )

@@ -98,7 +98,7 @@ def test_no_path_is_asked_for_what_the_image_tables_have(
     assert "differs" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("how", ["|||", "concurrent"])
+@pytest.mark.parametrize("how", ["streams", "concurrent"])
 def test_every_way_gives_the_same(tmp_path: Path, convert: Convert, how: str) -> None:
     source = tree(tmp_path / "BR1", ["A01-1", "A01-2", "B01-1"])
     options = Options(discover=("--part-size", "1"))

@@ -14,7 +14,7 @@ from pycytominer_transform.tools import discover
 SET = Options(discover=("--set", "Metadata_Batch=0012", "--set", "Metadata_Replicate=3", "--set", "Metadata_Note=a=b"))
 
 
-@pytest.mark.parametrize("how", ["files", "pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent"])
 def test_every_row_has_the_value(how: str, tmp_path: Path, convert: Convert) -> None:
     source = write_sheets(tmp_path / "source", small_tables())
     plain, table = parquet_table(convert(source)), parquet_table(convert(source, how, SET))

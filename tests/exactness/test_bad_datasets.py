@@ -107,8 +107,15 @@ def test_a_fault_that_a_later_stage_meets(
     assert at_end == f"{stage}: warning: {doing} went on without 1 bad dataset: {BAD}"
 
 
-@pytest.mark.parametrize("way", ["pipe", "concurrent", "dask"])
-@pytest.mark.parametrize("fault", ["a short row", "an object twice"])
+@pytest.mark.parametrize(
+    ("fault", "way"),
+    [
+        ("a short row", "streams"),
+        ("a short row", "dask"),
+        ("an object twice", "streams"),
+        ("an object twice", "concurrent"),
+    ],
+)
 def test_in_pipes_and_flows(fault: str, way: str, tmp_path: Path, convert: Convert, others: pa.Table) -> None:
     source = spoilt(tmp_path / "source", fault)
     converted = convert(source, way, Options(discover=(*SKIP, "--part-size", "1")))

@@ -48,7 +48,7 @@ def both(tmp_path: Path, trees: dict[str, Tables], **style: bool) -> tuple[Path,
     return separate, write_sheets(tmp_path / "combined" / "source", joined)
 
 
-@pytest.mark.parametrize("how", ["files", "pipe"])
+@pytest.mark.parametrize("how", ["files", "streams"])
 @pytest.mark.parametrize("one_number", [True, False])
 def test_combined_files_give_what_separate_ones_give(
     one_number: bool, how: str, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]

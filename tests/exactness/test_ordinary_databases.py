@@ -48,7 +48,7 @@ def plates(tmp_path: Path) -> tuple[Path, Path]:
     return write_sqlite(PLATE, tmp_path / "one.sqlite"), write_sqlite(OTHER, tmp_path / "other.sqlite")
 
 
-@pytest.mark.parametrize("how", ["pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["streams", "concurrent"])
 def test_two_experiments_in_a_database_are_datasets(
     how: str, tmp_path: Path, plates: tuple[Path, Path], convert: Convert
 ) -> None:
@@ -209,7 +209,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("how", ["pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["streams", "concurrent"])
 def test_all_compartments_in_one_table(how: str, order: str, tmp_path: Path, convert: Convert) -> None:
     plate = write_sqlite(Plate(folders=6, cells=40, features=6, sites=2, missing=0.2), tmp_path / "plate.sqlite")
     with closing(sqlite3.connect(plate)) as connection:

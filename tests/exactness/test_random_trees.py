@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from converting import Convert, Options
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Choices, compare, profiles
@@ -56,14 +57,14 @@ def check(source: Path, layout: str, wanted: Asked, work: Path) -> None:
 
 
 @given(tree=trees(), wanted=asked)
-@settings(max_examples=45)
+@settings(max_examples=examples(45))
 def test_a_random_tree_of_folders(tree: dict[str, Tables], wanted: Asked) -> None:
     with tempfile.TemporaryDirectory() as work:
         check(write_tree(tree, Path(work) / "source"), "cellprofiler_csv", wanted, Path(work))
 
 
 @given(tree=trees(), layout=sqlite_layouts(), wanted=asked)
-@settings(max_examples=45)
+@settings(max_examples=examples(45))
 def test_a_random_sqlite_file(tree: dict[str, Tables], layout: SqliteLayout, wanted: Asked) -> None:
     with tempfile.TemporaryDirectory() as work:
         source = write_sqlite_tree(tree, Path(work) / "plate.sqlite", layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_the_pipe(sources: dict[str, Path], references: dict[str, Path], convert
 
 
 @pytest.mark.parametrize("links", MIXTURES)
-def test_any_mixture_of_pipes_and_files_gives_the_same_bytes(
+def test_any_mixture_of_streams_and_files_gives_the_same_bytes(
     sources: dict[str, Path], convert: Convert, links: str
 ) -> None:
     options = Options(discover=SPLIT, write=SMALL_GROUPS)
@@ -121,11 +122,13 @@ def test_shards_joined_into_one(
 @pytest.mark.parametrize("runner", ["sequential", "concurrent", pytest.param("dask", marks=pytest.mark.dask)])
 @pytest.mark.prefect
 def test_pct_flow_on_each_runner(
-    sources: dict[str, Path], references: dict[str, Path], convert: Convert, runner: str
+    sources: dict[str, Path], references: dict[str, Path], convert: Convert, runner: str, tmp_path: Path
 ) -> None:
+    """As a process with a Prefect server of its own; other tests run flows in their own process."""
     workers = () if runner == "sequential" else ("--workers", "4" if runner == "concurrent" else "2")
-    options = Options(discover=(*SPLIT, *workers), write=SMALL_GROUPS)
-    flowed = convert(sources["csv"], runner, options)
-    assert differences(references["csv"], flowed) == []
+    words = ["--runner", runner, *SPLIT, *workers, *SMALL_GROUPS]
+    done = run_shell(f"pct-flow -q '{sources['csv']}' -o out.parquet {shlex.join(words)}", tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert differences(references["csv"], tmp_path / "out.parquet") == []
     plain = convert(sources["csv"], options=Options(discover=SPLIT, write=SMALL_GROUPS))
-    assert flowed.read_bytes() == plain.read_bytes()
+    assert (tmp_path / "out.parquet").read_bytes() == plain.read_bytes()

@@ -62,7 +62,7 @@ def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, conv
     assert given["Metadata_Dataset"].to_pylist() == [name for name in names for _ in range(144)]
 
 
-@pytest.mark.parametrize("how", ["files", "pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent"])
 @pytest.mark.parametrize("size", ["1", "300", "64MB"])
 def test_rows_come_in_the_order_of_files_and_rows_however_parts_are_cut(
     size: str, how: str, tmp_path: Path, convert: Convert

@@ -56,7 +56,7 @@ def refused(source: Path, folder: Path, capsys: pytest.CaptureFixture[str], *wor
     return code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("how", ["pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["streams", "concurrent"])
 def test_a_csv_s_text_arrives_as_it_stands_in_the_file(how: str, tmp_path: Path, convert: Convert) -> None:
     trees = odd_plate()
     source = write_sheets(tmp_path / "source", trees)

@@ -305,7 +305,7 @@ def stuck(*words: str) -> dict[str, Any]:
 
 def lost(scheduler: str = "") -> dict[str, Any]:
     """Run parts on Dask workers of which some are killed."""
-    deaths = {1: 0, 2: 2, 3: 9}
+    deaths = {1: 0, 2: 1, 3: 9}
     collected: dict[int, int] = {}
 
     def submitted(part: int) -> list[Any]:
@@ -324,26 +324,39 @@ def lost(scheduler: str = "") -> dict[str, Any]:
     return {"collected": collected, "failures": runs.failures, "tried": tried}
 
 
-def talkative(log_format: str, *words: str) -> dict[str, Any]:
-    """Let Dask workers talk, and give what is shown here."""
-    shown = io.StringIO()
-    with contextlib.redirect_stderr(shown), contextlib.ExitStack() as stack:
-        set_up_reporting(
-            "pct-flow",
-            quiet="quiet" in words,
-            verbose="verbose" in words,
-            log_format="json" if log_format == "json" else "text",
-        )
-        stack.enter_context(api())
-        runner = stack.enter_context(task_runner("dask", workers=2))
+WAYS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "quiet": {"quiet": True},
+    "verbose": {"verbose": True},
+    "json": {"log_format": "json"},
+}
+
+
+def talkative() -> dict[str, Any]:
+    """Let Dask workers talk in flows that show it in several ways; return what each shows."""
+    import distributed
+    from pycytominer_transform.common.flow.dask_workers import local_workers, set_up_workers
+
+    security: Any = distributed.Security
+    certificates, connect = security.temporary(), distributed.Client
+    shown = {}
+    with api(), local_workers(2, certificates) as address:
         from prefect import flow
+        from pycytominer_transform.common.flow.dask_compat import QuickDaskTaskRunner
 
-        @flow(task_runner=runner)
-        def parts() -> None:
-            outcomes(submit(talk_task, "talk", number=n) for n in range(3))
+        for way, chosen in WAYS.items():
+            text = io.StringIO()
+            with contextlib.redirect_stderr(text):
+                set_up_reporting("pct-flow", **{"quiet": False, "verbose": False, "log_format": "text"} | chosen)
+                with connect(address, security=certificates, set_as_default=False) as client, set_up_workers(client):
 
-        parts()
-    return {"lines": shown.getvalue().splitlines()}
+                    @flow(task_runner=QuickDaskTaskRunner(address=address, client_kwargs={"security": certificates}))
+                    def parts() -> None:
+                        outcomes(submit(talk_task, "talk", number=n) for n in range(3))
+
+                    parts()
+            shown[way] = text.getvalue().splitlines()
+    return shown
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ import sys
 from pycytominer_transform.tools.flow import convert
 
 if __name__ == "__main__":
-    print(convert(sys.argv[1], sys.argv[2], {"part_size": 1, "storage_option": ["token=unheard-of"]}).written.files)
+    for output in sys.argv[2:]:
+        print(convert(sys.argv[1], output, {"part_size": 1, "storage_option": ["token=unheard-of"]}).written.files)
 """
 SERVE = """
 from pycytominer_transform.tools.flow import convert
@@ -60,35 +61,30 @@ def sources(runs: dict[str, dict[str, Any]], name: str) -> set[str]:
     return {names[entry["id"]] for entries in runs[name]["task_inputs"].values() for entry in entries}
 
 
-@pytest.mark.parametrize("output", ["called.parquet", "called"])
-def test_a_script_calls_the_flow_and_the_server_shows_its_graph(
-    output: str, jobs: Jobs, server: Server, plate: Path
-) -> None:
-    process = script(jobs, CALL, server, str(plate), output)
+def test_a_script_calls_the_flow_and_the_server_shows_its_graph(jobs: Jobs, server: Server, plate: Path) -> None:
+    process = script(jobs, CALL, server, str(plate), "called.parquet", "called")
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    folder = output == "called"
-    assert out.splitlines()[-1] == ("4" if folder else "1")
-    if not folder:
-        assert oracle.compare(oracle.profiles(plate), jobs.folder / output) == []
+    assert out.splitlines()[-2:] == ["1", "4"]
+    assert oracle.compare(oracle.profiles(plate), jobs.folder / "called.parquet") == []
+    parts = range(1, 5)
+    check_graph(server, plate, "called.parquet", {"write called.parquet": [f"join part {n} of 4" for n in parts]})
+    check_graph(server, plate, "called", {f"write part {n} of 4": [f"join part {n} of 4"] for n in parts})
+
+
+def check_graph(server: Server, plate: Path, output: str, writes: dict[str, list[str]]) -> None:
+    """Hold a flow run's task runs, and the edges between them, against those of four parts."""
     (run,) = [run for run in server.ask("flow_runs") if run["parameters"].get("output") == output]
     assert run["name"] == "convert plate1"
     assert run["parameters"]["source"] == str(plate)
-    parts = range(1, 5)
-    expected = {"discover plate1"} | {f"{stage} part {part} of 4" for stage in ("extract", "join") for part in parts}
-    expected |= {f"write part {part} of 4" for part in parts} if folder else {f"write {output}"}
-    wait_until(lambda: set(task_runs(server, run["id"])) == expected, "records of all task runs")
+    joins = {f"join part {n} of 4": [f"extract part {n} of 4"] for n in range(1, 5)}
+    edges = {f"extract part {n} of 4": list[str]() for n in range(1, 5)} | joins | writes
+    wait_until(lambda: set(task_runs(server, run["id"])) == {"discover plate1", *edges}, "records of all task runs")
     wait_until(
         lambda: all(one["state"]["type"] == "COMPLETED" for one in task_runs(server, run["id"]).values()), "their ends"
     )
     runs = task_runs(server, run["id"])
-    for part in parts:
-        assert sources(runs, f"extract part {part} of 4") == set()
-        assert sources(runs, f"join part {part} of 4") == {f"extract part {part} of 4"}
-        if folder:
-            assert sources(runs, f"write part {part} of 4") == {f"join part {part} of 4"}
-    if not folder:
-        assert sources(runs, f"write {output}") == {f"join part {part} of 4" for part in parts}
+    assert {name: sources(runs, name) for name in edges} == {name: set(before) for name, before in edges.items()}
 
 
 def test_a_served_flow_is_started_from_the_server(jobs: Jobs, server: Server, plate: Path) -> None:
@@ -119,12 +115,10 @@ def test_a_served_flow_is_started_from_the_server(jobs: Jobs, server: Server, pl
 
     try:
         wait_until(lambda: bool(deployments()), "deployment")
-        for number, options in enumerate([{"part_size": "1"}, {"unmatched": "keep", "work_dir": "work"}]):
-            output = jobs.folder / f"served-{number}.parquet"
-            parameters = {"source": str(plate), "output": str(output), "options": options}
-            run = start(parameters)
-            wait_until(lambda run=run: state(run) == "COMPLETED", "end of the flow run")  # type: ignore[misc]
-            choices = oracle.Choices(unmatched="keep" if number else "drop")
-            assert oracle.compare(oracle.profiles(plate, choices=choices), output) == []
+        output = jobs.folder / "served.parquet"
+        options = {"part_size": "1", "unmatched": "keep", "work_dir": "work"}
+        run = start({"source": str(plate), "output": str(output), "options": options})
+        wait_until(lambda: state(run) == "COMPLETED", "end of the flow run")
+        assert oracle.compare(oracle.profiles(plate, choices=oracle.Choices(unmatched="keep")), output) == []
     finally:
         end_group(process)

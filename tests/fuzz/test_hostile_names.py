@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow.parquet
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from judging import Judge
@@ -29,7 +30,7 @@ texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), min_size=1, max_
 names = texts.map(lambda text: "".join(c for c in text if c != "\0" and not "\ud800" <= c <= "\udfff"))
 in_csv = names.map(lambda text: text.replace("\r", "\r\n"))  # Python's writer does not quote the one alone.
 file_names = names.map(lambda text: "x" + text.replace("/", "\N{DIVISION SLASH}")[:50])
-ways = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ways = settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sheets() -> list[Tables]:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from converting import Convert, Options, differences, parquet_table, run
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle_relations import add_children, expected_mean, siblings_by_hand
@@ -59,7 +60,7 @@ def test_one_row_is_made_of_all_children_in_every_way(how: str, tmp_path: Path, 
     assert [name for name in table.column_names if "PH3" in name] == ["PH3_Count", *added]
     assert table.schema.field("PH3_Count").type == pa.int64()
     in_parts = Options(discover=(*TAKEN, "--part-size", "1"), join=("--aggregate-children", how, "--threads", "2"))
-    for way in ("pipe", "concurrent"):
+    for way in ("streams", "concurrent"):
         assert differences(made, convert(source, way, replace(in_parts, join=in_parts.join[:2]))) == []
     assert differences(made, convert(source, options=in_parts)) == []
 
@@ -214,7 +215,7 @@ VALUES = st.one_of(st.just("nan"), st.floats(allow_nan=False, allow_infinity=Fal
 CHILDREN = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 7), VALUES), max_size=25)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(children=CHILDREN, nuclei=st.lists(st.integers(0, 5), min_size=3, max_size=3), threads=st.integers(1, 3))
 @example(children=[], nuclei=[0, 0, 0], threads=1)
 @example(children=[(1, 1, "1e30"), (1, 2, "5.0"), (1, 1, "1.0"), (1, 1, "-1e30")], nuclei=[1, 2, 0], threads=2)

@@ -84,7 +84,7 @@ def bundled(folder: Path, trees: dict[str, Tables], size: str = "1") -> Path:
     return folder / "b"
 
 
-@pytest.mark.parametrize("how", ["files", "pipe", "concurrent", "dask"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent", "dask"])
 def test_every_cell_has_what_its_well_has_and_all_counts_add_up(how: str, tmp_path: Path, convert: Convert) -> None:
     source = write_sheets(tmp_path / "source", wells_plate())
     platemap = tmp_path / "platemap.txt"
@@ -237,7 +237,7 @@ def test_parts_without_cells_have_the_same_columns(tmp_path: Path, convert: Conv
     options = Options(discover=SPLIT, join=("--platemap", str(tmp_path / "p.csv")))
     made = convert(source, options=options)
     assert set(parquet_table(made)["Metadata_dose"].to_pylist()) == {2}
-    assert differences(made, convert(source, "pipe", options)) == []
+    assert differences(made, convert(source, "streams", options)) == []
 
 
 def test_a_part_of_another_platemap_is_made_again(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def plates_source(folder: Path) -> Path:
     return write_sheets(folder, trees)
 
 
-@pytest.mark.parametrize("how", ["files", "pipe", "concurrent", "dask"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent"])
 def test_a_batch_s_folder_leads_from_each_plate_to_its_own_map(
     how: str, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,7 +40,7 @@ def assert_joined(
     assert checked > 10 * len(wanted)
 
 
-@pytest.mark.parametrize("how", ["files", "pipe", "sequential"])
+@pytest.mark.parametrize("how", ["files", "streams", "sequential"])
 def test_a_second_segmentation_is_joined_as_the_first_would_be(how: str, tmp_path: Path, convert: Convert) -> None:
     trees = small_tables(LOSSY)
     expected = profiles(write_sheets(tmp_path / "first", trees))
@@ -114,7 +114,7 @@ def test_another_anchor(
     made = convert(source, options=options)
     assert_joined(parquet_table(made), trees, anchor.capitalize(), relations, keep=unmatched == "keep")
     in_parts = Options(discover=("--anchor", anchor, "--part-size", "1"), join=options.join)
-    for how in ("pipe", "sequential"):
+    for how in ("streams", "sequential"):
         assert differences(made, convert(source, how, in_parts)) == []
 
 

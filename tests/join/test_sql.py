@@ -57,7 +57,7 @@ def test_a_query_gives_the_same_in_a_pipe(bundle: Path, tmp_path: Path, convert:
     (tmp_path / "query.sql").write_text(JOIN)
     options = Options(discover=("--part-size", "1"), join=("--sql", str(tmp_path / "query.sql")))
     source = bundle.parent / "source"
-    assert differences(convert(source, options=options), convert(source, "pipe", options)) == []
+    assert differences(convert(source, options=options), convert(source, "streams", options)) == []
 
 
 def test_a_query_is_run_for_each_part_alone(bundle: Path, tmp_path: Path) -> None:

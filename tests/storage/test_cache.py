@@ -69,7 +69,7 @@ def test_awkward_files(name: str, s3: Bucket, convert: Convert, tmp_path: Path, 
 def test_all_stores_and_ways(bucket: Bucket, plate: Path, convert: Convert, own_cache: Path) -> None:
     place = bucket.put("a b/plate.sqlite", plate.read_bytes())
     local = convert(plate)
-    for way in ("files", "pipe", "concurrent"):
+    for way in ("files", "streams", "concurrent"):
         assert differences(local, convert(place, way)) == []
     release_cache()
     assert files_below(own_cache) == []

@@ -49,7 +49,7 @@ def test_a_plate_in_all_ways(bucket: Bucket, convert: Convert, tmp_path: Path) -
     bucket.upload_tree(source, "screens/plate one")
     bucket.put("screens/plate one more/p1/Cells.csv", b"of another plate")
     (tmp_path / "copy").mkdir()
-    ways = ("files", "pipe", "concurrent")
+    ways = ("files", "streams", "concurrent")
     assert parquet_table(assert_same_as_local(bucket, "screens/plate one", convert, tmp_path / "copy", *ways)).num_rows
 
 

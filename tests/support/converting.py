@@ -1,7 +1,7 @@
-"""From a source to Parquet in all the ways there are: in process by files, in a shell by pipes, or by pct-flow.
+"""From a source to Parquet in all the ways there are: in process by files, streams or a flow; in a shell by pipes.
 
-A way is ``files``, ``pipe``, a mixture such as ``|>|`` (one sign for each of the three links between the four stages:
-a pipe or a file), or one of pct-flow's runners.
+A way is ``files``, ``streams``, or a mixture such as ``|>|`` (one sign for each of the three links between the four
+stages: a stream or a file); ``pipe``, where the stages are processes that run at once; or one of pct-flow's runners.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pycytominer_transform.tools import discover, extract, join, write
+from running import Ran
+from running import run as run_tool
 
 __all__ = [
     "MIXTURES",
@@ -34,7 +36,7 @@ __all__ = [
 STAGES = ("discover", "extract", "join", "write")
 MIXTURES = ("||>", "|>|", "|>>", ">||", ">|>", ">>|")
 RUNNERS = ("sequential", "concurrent", "dask")
-_WAYS = {"pipe": "|||", "files": ">>>"}
+_WAYS = {"streams": "|||", "files": ">>>"}
 _MAINS = {"discover": discover.main, "extract": extract.main, "join": join.main, "write": write.main}
 _PATIENCE = 240
 
@@ -80,34 +82,38 @@ class Convert:
         work.mkdir(parents=True)
         self._made.append(work)
         chosen = options or Options()
-        if how == "files":
-            _in_process(source, work, chosen)
+        if how == "pipe":
+            _by_pipe(source, work, chosen)
         elif how in RUNNERS:
             _by_flow(source, work, how, chosen)
         else:
-            _by_shell(source, work, _WAYS.get(how, how), chosen)
+            _in_process(source, work, _WAYS.get(how, how), chosen)
         return work / "out.parquet"
 
 
-def _in_process(source: Path | str, work: Path, options: Options) -> None:
-    places: list[Path | str] = [
-        source,
-        work / "manifest.arrow",
-        work / "bundle",
-        work / "profiles",
-        work / "out.parquet",
-    ]
-    for stage, before, after in zip(STAGES, places, places[1:], strict=False):
-        run(stage, before, "-o", after, *options.of(stage))
+def _in_process(source: Path | str, work: Path, links: str, options: Options) -> None:
+    """Run the stages one after the other; a stream's bytes are the next stage's standard input."""
+    places = dict(zip(STAGES, ("manifest.arrow", "bundle", "profiles", "out.parquet"), strict=True))
+    given: list[Path | str] = [source]
+    stream = b""
+    for stage, link in zip(STAGES, f"{links}>", strict=True):
+        output = ["-o", work / places[stage]] if link == ">" else []
+        stream = _quiet(run_tool(stage, *given, *output, "--quiet", *options.of(stage), stdin=stream))
+        assert bool(stream) == (link == "|")
+        given = [work / places[stage]] if link == ">" else []
 
 
-def _by_shell(source: Path | str, work: Path, links: str, options: Options) -> None:
-    """Write the stages as one script: stages with a pipe between them run at once, the others one after the other."""
-    script = f"pct-discover -q {shlex.quote(str(source))} {shlex.join(options.discover)}"
-    for place, (link, stage) in enumerate(zip(links, STAGES[1:], strict=True), start=1):
-        tool = f"pct-{stage} -q {shlex.join(options.of(stage))}"
-        script += f" | {tool}" if link == "|" else f" -o step{place}\n{tool} step{place}"
-    script += " -o out.parquet"
+def _by_pipe(source: Path | str, work: Path, options: Options) -> None:
+    tools = (shlex.join([f"pct-{stage}", "-q", *options.of(stage)]) for stage in STAGES[1:])
+    script = (
+        " | ".join(
+            [
+                shlex.join(["pct-discover", "-q", str(source), *options.discover]),
+                *tools,
+            ]
+        )
+        + " -o out.parquet"
+    )
     done = run_shell(script, work)
     assert done.returncode == 0, f"{script}\n{done.stderr}"
     assert done.stdout == ""
@@ -116,10 +122,14 @@ def _by_shell(source: Path | str, work: Path, links: str, options: Options) -> N
 
 def _by_flow(source: Path | str, work: Path, runner: str, options: Options) -> None:
     words = [word for stage in STAGES for word in options.of(stage)]
-    named = shlex.join(["pct-flow", str(source), "-o", "out.parquet", "--runner", runner, "--quiet", *words])
-    done = run_shell(named, work)
-    assert done.returncode == 0, f"{named}\n{done.stderr}"
-    assert done.stdout == ""
+    assert _quiet(run_tool("flow", source, "-o", work / "out.parquet", "--runner", runner, "--quiet", *words)) == b""
+
+
+def _quiet(ran: Ran) -> bytes:
+    """Return the output of a tool that succeeded and told no more than warnings, which are shown."""
+    sys.stderr.write(ran.done().err)
+    assert all(": warning: " in line for line in ran.lines), ran
+    return ran.out
 
 
 def parquet_table(path: Path) -> pa.Table:

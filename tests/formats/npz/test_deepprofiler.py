@@ -62,7 +62,7 @@ def test_the_dimensions_of_an_embedding_keep_their_order(tmp_path: Path, convert
     assert list(table.select(names).to_pylist()[0].values()) == [number / 4 for number in range(1, 121)]
 
 
-@pytest.mark.parametrize("how", ["pipe", "concurrent"])
+@pytest.mark.parametrize("how", ["streams", "concurrent"])
 def test_every_way_gives_the_same(how: str, tmp_path: Path, convert: Convert) -> None:
     source, options = tree(tmp_path / "source"), Options(discover=["--part-size", "300"])
     assert differences(convert(source, "files"), convert(source, how, options)) == []

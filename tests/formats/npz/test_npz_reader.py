@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from npz_files import METADATA, array_of, npy, object_array, plate_file, write_npz
@@ -302,7 +303,7 @@ def test_a_member_twice(tmp_path: Path) -> None:
     refused(path, "features.npy", "twice")
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(first=st.binary(max_size=200) | st.binary(max_size=120).map(lambda some: b"\x93NUMPY\x01\0\x76\0" + some))
 @example(first=GOOD)
 def test_any_bytes_are_a_header_or_one_line(first: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -336,7 +337,7 @@ def test_a_header_of_nested_brackets(tmp_path: Path) -> None:
     refused(write_npz(tmp_path / "a.npz", {"features": bomb}), "features")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(place=st.integers(0, len(GOOD) - 1), byte=st.integers(0, 255), cut=st.integers(0, len(GOOD)))
 def test_a_damaged_array_gives_its_numbers_or_one_line(
     place: int, byte: int, cut: int, tmp_path_factory: pytest.TempPathFactory
@@ -354,7 +355,7 @@ def test_a_damaged_array_gives_its_numbers_or_one_line(
     assert said.startswith("damaged.npz")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(content=st.binary(max_size=300) | st.binary(max_size=40).map(lambda some: WITH_NUMPY[: len(some) * 9] + some))
 def test_any_pickle_is_a_dictionary_or_one_line(content: bytes) -> None:
     try:

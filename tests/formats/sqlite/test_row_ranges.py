@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options, parquet_table, run
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import compare, profiles
@@ -58,7 +59,7 @@ def store(path: Path, rows: dict[str, Numbered]) -> None:
 @given(
     image=interleavings(), cells=interleavings(), nuclei=interleavings(), size=st.sampled_from([1, 300, 2000, 10**9])
 )
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 def test_each_row_is_in_one_range_of_one_part_and_with_its_image_set(
     image: Numbered, cells: Numbered, nuclei: Numbered, size: int
 ) -> None:

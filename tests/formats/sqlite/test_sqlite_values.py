@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plates_sqlite import quoted
@@ -116,7 +117,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("values") / "plate.sqlite"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(declared=st.sampled_from(DECLARED), values=column_of["number"])
 @example(declared="", values=[1 << 60, 0.5, "nan"])
 @example(declared="INTEGER", values=[1, "inf", 2.5, None, "-inf"])
@@ -140,7 +141,7 @@ def test_a_number_that_sqlite_wrote_as_too_large_a_text_is_refused(database: Pat
         read(database, ["float64", "float64"], 1, BadValues("fail"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(declared=st.sampled_from(DECLARED), values=column_of["number"])
 @example(declared="", values=[(1 << 60) + 1, 3.0])
 @example(declared="INTEGER", values=[(1 << 60) + 1, "nan", 2.5, "inf"])
@@ -158,7 +159,7 @@ def test_whole_numbers_are_exact_and_fractions_bad(database: Path, declared: str
             read(database, ["int64"], len(held), BadValues("fail"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(declared=st.sampled_from(DECLARED), values=column_of["text"])
 @example(declared="", values=[0.1 + 0.2, "x", b"blob"])
 def test_texts_are_the_same_texts(database: Path, declared: str, values: list[Stored]) -> None:
