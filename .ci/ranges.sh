@@ -17,9 +17,9 @@ install() {
     "$scratch/uv/bin/uv" pip check --python "$place/bin/python"
 }
 test_end() {
-    install "$@" '.[test]'
+    install "$@" ".${tests:+[test]}"
     .ci/convert.sh "$scratch/$1/bin"
-    [ "$tests" != --tests ] || "$scratch/$1/bin/python" -m pytest -q -n logical --dist loadfile tests/exactness tests/join
+    [ -z "$tests" ] || "$scratch/$1/bin/python" -m pytest -q -n logical --dist loadfile tests/exactness tests/join
 }
 test_end lowest --resolution lowest-direct
 test_end newest --resolution highest

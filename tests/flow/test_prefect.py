@@ -56,21 +56,6 @@ def test_private_server_shuns_the_users_prefect(jobs: Jobs) -> None:
 
 
 @pytest.mark.prefect
-@pytest.mark.endurance
-def test_six_private_servers_at_once(jobs: Jobs) -> None:
-    processes = [jobs.start("many", "concurrent") for _ in range(6)]
-    try:
-        for process in processes:
-            found = jobs.finish(process)
-            check_many(found)
-            assert found["known"] == PRIVATE
-    finally:
-        for process in processes:
-            end_group(process)
-    assert jobs.homes() == []
-
-
-@pytest.mark.prefect
 @pytest.mark.dask
 def test_local_dask_cluster(jobs: Jobs) -> None:
     found = jobs.run("many", "dask")

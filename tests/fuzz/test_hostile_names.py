@@ -20,7 +20,7 @@ from oracle import profiles
 from plates import Plate, write_csv
 from plates_sheets import Tables, set_column, small_tables, write_sheets
 from plates_sqlite import quoted
-from running import run, run_process
+from running import run
 
 SMALL = Plate(folders=2, cells=3, features=3, missing=0.0, nan_share=0.0, sites=2)
 PIECES = tuple(piece for piece in HOSTILE if len(piece) < 100)
@@ -134,11 +134,12 @@ def test_a_name_in_a_source_that_is_not_utf8_is_refused(name: bytes, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["x' \" ; -- \x1b[31m %s {0}", "x*?[a]\\ \N{GRINNING FACE}\u202e\n"])
-def test_the_flow(name: str, tmp_path: Path) -> None:
+def test_the_flow(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_csv(SMALL, tmp_path / name / "source")
-    ended = run_process(
+    monkeypatch.chdir(tmp_path)
+    ended = run(
         "flow", tmp_path / name / "source", "-o", tmp_path / name / f"{name}.parquet", "--runner", "sequential",
-        "--work-dir", tmp_path / name / f"{name}.work", cwd=tmp_path,
+        "--work-dir", tmp_path / name / f"{name}.work",
     ).done()  # fmt: skip
     assert not {"\x1b", "\u202e"} & set(ended.err)
     assert all(line.startswith("pct-flow: ") for line in ended.lines)

@@ -66,6 +66,10 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(object_store, "SINGLE_BYTES", -1)
 
 
+# A process has its own limit, which `_way` does not change.
+OWN_PROCESS = pytest.mark.parametrize("_way", ["at once"], indirect=True)
+
+
 @contextmanager
 def failing(server: Server, faults: dict[Where, Fault], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """Point the tools at a proxy that lets requests go wrong."""
@@ -310,8 +314,10 @@ def test_a_folder_that_cannot_be_replaced_is_no_mixture(
     assert f"what was in {s3_like.url}/{MADE[tool]} before is gone" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("tool", [*MAINS, "flow"])
+@OWN_PROCESS
+@pytest.mark.parametrize(
+    ("tool", "number"), [*((tool, signal.SIGTERM) for tool in (*MAINS, "flow")), ("write", signal.SIGINT)]
+)
 def test_a_tool_that_is_ended(
     tool: str, number: signal.Signals, staged: Path, s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +357,7 @@ print(write("small", 1), write("large", 1200))
 """
 
 
+@OWN_PROCESS
 def test_a_large_output_holds_no_more_than_its_parts(s3: Bucket) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", WRITES, s3.url], capture_output=True, text=True, check=True, timeout=300
