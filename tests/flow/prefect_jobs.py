@@ -338,7 +338,9 @@ def talkative() -> dict[str, Any]:
     from pycytominer_transform.common.flow.dask_workers import local_workers, set_up_workers
 
     security: Any = distributed.Security
-    certificates, connect = security.temporary(), distributed.Client
+    certificates: Any = security.temporary()
+    connect: Any = distributed.Client
+    plain: dict[str, Any] = {"quiet": False, "verbose": False, "log_format": "text"}
     shown = {}
     with api(), local_workers(2, certificates) as address:
         from prefect import flow
@@ -347,10 +349,11 @@ def talkative() -> dict[str, Any]:
         for way, chosen in WAYS.items():
             text = io.StringIO()
             with contextlib.redirect_stderr(text):
-                set_up_reporting("pct-flow", **{"quiet": False, "verbose": False, "log_format": "text"} | chosen)
+                set_up_reporting("pct-flow", **(plain | chosen))
                 with connect(address, security=certificates, set_as_default=False) as client, set_up_workers(client):
+                    runner: Any = QuickDaskTaskRunner(address=address, client_kwargs={"security": certificates})
 
-                    @flow(task_runner=QuickDaskTaskRunner(address=address, client_kwargs={"security": certificates}))
+                    @flow(task_runner=runner)
                     def parts() -> None:
                         outcomes(submit(talk_task, "talk", number=n) for n in range(3))
 

@@ -118,9 +118,9 @@ def test_paths_of_sources_and_outputs(given_names: list[str], other_bytes: bool)
         judge = Judge(folder)
         out = judge.out
         judge.run("discover", folder / source, "-o", out / manifest).done()
-        judge.run("extract", out / manifest, "-o", out / bundle).done()
-        judge.run("join", out / bundle, "-o", out / profiles_).done()
         # With a slash, for a name with a suffix that no output has is refused.
+        judge.run("extract", out / manifest, "-o", f"{out / bundle}/").done()
+        judge.run("join", out / bundle, "-o", f"{out / profiles_}/").done()
         judge.run("write", out / profiles_, "-o", f"{out / made}/").done()
         assert set(os.listdir(out)) == {manifest, bundle, profiles_, made}
         assert judge.judge_files() == []
