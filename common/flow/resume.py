@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 from pycytominer_transform.common.errors import PctError
 from pycytominer_transform.common.ipc.manifest_files import read_manifest_beside
-from pycytominer_transform.common.ipc.stream_reader import is_complete_file
+from pycytominer_transform.common.ipc.stream_reader import is_whole_file
 from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.model.provenance import added_counts, steps_from_json
 from pycytominer_transform.common.storage.location import LocalLocation, Location
@@ -62,7 +62,9 @@ def finished_profiles(folder: Path, manifest: Manifest, steps: Sequence[Step]) -
         before = read_manifest_beside(LocalLocation(folder))
         is_same = _tools(before.provenance) == _tools(steps)
         is_same = is_same and replace(before, provenance=()) == replace(manifest, provenance=())
-        if is_same and all(is_complete_file(folder / f"{part_name(part)}.arrow") for part in manifest.parts):
+        files = [LocalLocation(folder / f"{part_name(part)}.arrow") for part in manifest.parts]
+        # All of it is read: a disk may have lost or changed some since.
+        if is_same and all(is_whole_file(file, "profiles") for file in files):
             return Finished(before.provenance[-1].counts, _left_out(before.provenance))
     return None
 
@@ -92,14 +94,17 @@ def finished_file(file: Location, parts: Sequence[Finished], steps: Sequence[Ste
 
 
 def _finished_parquet(file: Location, matches: Callable[[dict[bytes, bytes]], bool]) -> Finished | None:
-    """Return the counts and figures of a Parquet file whose metadata match, else None."""
+    """Return the counts and figures of a Parquet file whose metadata match and whose pages are whole, else None."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with suppress(pa.ArrowException, OSError, IndexError, PctError), file.open("rb") as opened:
-        footer = pq.read_metadata(opened)
+        parquet = pq.ParquetFile(opened, page_checksum_verification=True)
+        footer = parquet.metadata
         metadata = footer.metadata or {}
         if matches(metadata):
+            for batch in parquet.iter_batches():
+                batch.validate(full=True)
             # The last step is the writing, the one before it the join.
             steps = _provenance(metadata)
             return Finished(

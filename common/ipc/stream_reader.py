@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import xxhash
@@ -164,17 +163,13 @@ def read_one(path: Location, role: str) -> Iterator[OpenStream]:
         yield stream
 
 
-def is_complete_file(path: Path) -> bool:
-    """Return whether one of the suite's own Arrow files exists with its closing record; its rows are not read."""
-    import pyarrow as pa
-
-    try:
-        with path.open("rb") as file:
-            reader = pa.ipc.open_file(file)
-            last = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
-    except (OSError, ValueError, IndexError, pa.ArrowException):
-        return False
-    return CLOSING in dict(last.custom_metadata or {})
+def is_whole_file(path: Location, role: str) -> bool:
+    """Return whether one of the suite's own Arrow files exists with the rows and the bytes that were written."""
+    with suppress(PctError), read_one(path, role) as stream:
+        for _ in stream.batches():
+            pass
+        return True
+    return False
 
 
 class _CheckedInput(io.RawIOBase):
