@@ -427,7 +427,7 @@ def test_what_is_misspelt(words: list[str], meant: str, tmp_path: Path) -> None:
     tool, *misspelt = words
     assert stages(plate(tmp_path), tmp_path / "in", {})[-1].code == 0
     place = {"extract": "in/manifest.arrow", "join": "in/bundle", "write": "in/profiles"}.get(tool, "plate")
-    ran = run(tool, tmp_path / place, "-o", tmp_path / "out.parquet", *misspelt)
+    ran = run(tool, tmp_path / place, "-o", tmp_path / "out", *misspelt)
     assert ran.code in (1, 2)
     assert re.search(f"; did you mean {meant}[?](; see |$)", ran.lines[-1]), ran
     # A wrong option is named before an argument that is missing.
