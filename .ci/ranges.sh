@@ -27,9 +27,14 @@ test_end newest --resolution highest
 install shared . pycytominer cytodataframe anndata scanpy
 .ci/convert.sh "$scratch/shared/bin"
 
-# The calls of docs/pycytominer.md, on the demo plate and on real files where they are.
-calls=(cellprofiler_csv "$scratch/demo.parquet")
-"$scratch/shared/bin/pct-flow" -q tests/demo/plate -o "$scratch/demo.parquet"
+# The calls of docs/pycytominer.md, on a small plate of each preset and on real files where they are.
+calls=()
+"$scratch/shared/bin/python" tests/inputs/plates_presets.py "$scratch/presets"
+for source in "$scratch"/presets/*; do
+    preset=$(basename "$source")
+    "$scratch/shared/bin/pct-flow" -q "$source" --preset "$preset" -o "$scratch/$preset.parquet"
+    calls+=("$preset" "$scratch/$preset.parquet")
+done
 for preset in in_carta cell_health deepprofiler; do
     if [ -d "../shared/data/$preset" ]; then
         "$scratch/shared/bin/pct-flow" -q "../shared/data/$preset" -o "$scratch/$preset.parquet"

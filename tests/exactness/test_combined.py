@@ -11,35 +11,12 @@ from pathlib import Path
 
 import pytest
 from converting import Convert, Options, differences, run
-from plates import COMPARTMENTS
-from plates_sheets import SMALL, Line, Tables, column_place, measured_name, set_column, small_tables, write_sheets
+from plates_presets import combined
+from plates_sheets import SMALL, Tables, measured_name, set_column, small_tables, write_sheets
 from pycytominer_transform.tools import discover, extract
 
 PLATE = replace(SMALL, cells=12, images=3, missing=0.2, nan_share=0.1)
 ALL = Options(join=("--image-columns", "all"))
-
-
-def combined(tables: Tables, *, one_number: bool = True) -> list[Line]:
-    """Put the objects of each image side by side, as CellProfiler does; fields stay empty where a table has fewer."""
-    columns = [
-        (name, place)
-        for name in COMPARTMENTS
-        for place, column in enumerate(tables[name][0])
-        if column != "ImageNumber" and (column != "ObjectNumber" or not one_number or name == COMPARTMENTS[0])
-    ]
-    lines = [["Image", *(name for name, _ in columns)]]
-    lines.append(["ImageNumber", *(tables[name][0][place] for name, place in columns)])
-    image_place, number_place = (column_place(tables["Cells"], n) for n in ("ImageNumber", "ObjectNumber"))
-    for image in [line[column_place(tables["Image"], "ImageNumber")] for line in tables["Image"][1:]]:
-        objects = {name: [line for line in tables[name][1:] if line[image_place] == image] for name in COMPARTMENTS}
-        for row in range(max(map(len, objects.values()))):
-            line = [image]
-            for name, place in columns:
-                there = row < len(objects[name])
-                is_number = one_number and place == number_place
-                line.append(str(row + 1) if is_number else objects[name][row][place] if there else "")
-            lines.append(line)
-    return lines
 
 
 def both(tmp_path: Path, trees: dict[str, Tables], **style: bool) -> tuple[Path, Path]:

@@ -1,0 +1,60 @@
+"""Write a small source for each preset whose files are made here: ``python tests/inputs/plates_presets.py FOLDER``."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from plates import COMPARTMENTS, Plate, write_csv
+from plates_sheets import Line, Tables, column_place, small_tables, write_sheets
+from plates_sqlite import SqliteStyle, write_sqlite
+
+__all__ = ["combined", "write_presets"]
+
+PLATE = Plate(folders=8, cells=12, features=8, sites=2)
+
+
+def combined(tables: Tables, *, one_number: bool = True) -> list[Line]:
+    """Put the objects of each image side by side, as CellProfiler does; fields stay empty where a table has fewer."""
+    columns = [
+        (name, place)
+        for name in COMPARTMENTS
+        for place, column in enumerate(tables[name][0])
+        if column != "ImageNumber" and (column != "ObjectNumber" or not one_number or name == COMPARTMENTS[0])
+    ]
+    lines = [["Image", *(name for name, _ in columns)]]
+    lines.append(["ImageNumber", *(tables[name][0][place] for name, place in columns)])
+    image_place, number_place = (column_place(tables["Cells"], n) for n in ("ImageNumber", "ObjectNumber"))
+    for image in [line[column_place(tables["Image"], "ImageNumber")] for line in tables["Image"][1:]]:
+        objects = {name: [line for line in tables[name][1:] if line[image_place] == image] for name in COMPARTMENTS}
+        for row in range(max(map(len, objects.values()))):
+            line = [image]
+            for name, place in columns:
+                there = row < len(objects[name])
+                is_number = one_number and place == number_place
+                line.append(str(row + 1) if is_number else objects[name][row][place] if there else "")
+            lines.append(line)
+    return lines
+
+
+def write_presets(folder: Path) -> None:
+    """Write one source for each preset, named after it; those of SQLite are files."""
+    folder.mkdir()
+    write_csv(PLATE, folder / "cellprofiler_csv")
+    trees = {
+        path: {"Image": sheets["Image"], "Object": combined(sheets)} for path, sheets in small_tables(PLATE).items()
+    }
+    write_sheets(folder / "cellprofiler_combined", trees)
+    for preset in ("cellprofiler_sqlite", "pycytominer"):
+        write_sqlite(PLATE, folder / preset, SqliteStyle())
+    for preset in ("cytominer_database", "jump"):
+        write_sqlite(PLATE, folder / preset, SqliteStyle("cytominer_database"))
+    with closing(sqlite3.connect(folder / "jump")) as connection, connection:
+        for name in ("Metadata_Plate", "Metadata_Well"):
+            connection.execute(f"ALTER TABLE Image RENAME COLUMN Image_{name} TO {name}")
+
+
+if __name__ == "__main__":
+    write_presets(Path(sys.argv[1]))
