@@ -38,9 +38,8 @@ ObjectTables = Mapping[str, ObjectTable]
 def parents_of_anchor(object_tables: ObjectTables, tables: Sequence[str], preset: Preset) -> list[str]:
     """List the tables that the anchor's columns lead to: often a filter stands between two compartments."""
     anchor = preset.anchor_of([table for table in tables if table != preset.image])
-    columns = object_tables[anchor].columns if anchor in object_tables else ()
-    others = [table for table in object_tables if table not in tables]
-    return [table for table in others if preset.parent_column(table_prefix(anchor), table).lower() in columns]
+    others = [table for table in object_tables if table not in tables] if anchor in object_tables else []
+    return [table for table in others if _leads(object_tables, anchor, table, preset)]
 
 
 def report_other_tables(
@@ -78,15 +77,17 @@ def report_other_tables(
 
 def _related(tables: ObjectTables, anchor: str, preset: Preset) -> tuple[list[str], list[str]]:
     """Return the tables that the anchor leads to, and those whose objects are children of one of these."""
-
-    def leads(table: str, parent: str) -> bool:
-        column = preset.parent_column(table_prefix(table), parent).lower()
-        return not tables[table].columns.isdisjoint((column, f"metadata_{column}"))
-
     way = [anchor] if anchor in tables else []
     for via in way:
-        way += [table for table in tables if table not in way and leads(via, table)]
-    return way, [table for table in tables if table not in way and any(leads(table, parent) for parent in way)]
+        way += [table for table in tables if table not in way and _leads(tables, via, table, preset)]
+    others = [table for table in tables if table not in way]
+    return way, [table for table in others if any(_leads(tables, table, parent, preset) for parent in way)]
+
+
+def _leads(tables: ObjectTables, table: str, parent: str, preset: Preset) -> bool:
+    """Return whether a table has a column that holds its objects' parents in another."""
+    column = preset.parent_column(table_prefix(table), parent).lower()
+    return not tables[table].columns.isdisjoint((column, f"metadata_{column}"))
 
 
 def _conversion_of(tables: ObjectTables, preset: Preset) -> tuple[str, list[str]]:

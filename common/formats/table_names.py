@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from pycytominer_transform.common.model.preset import Preset
@@ -37,6 +38,12 @@ def table_matcher(preset: Preset, tables: Sequence[str]) -> Matcher:
         return (split[1], named[split[2].lower()]) if split else ("", [])
 
     return match
+
+
+def export_name(place: str, prefix: str, taken: Collection[str]) -> str:
+    """Return the name of one of several datasets in a folder or file; with the separator where it is taken without."""
+    name = str(PurePosixPath(place) / without_separator(prefix))
+    return str(PurePosixPath(place) / prefix) if name in taken else name
 
 
 def without_separator(prefix: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -231,26 +231,30 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def is_image_column(self, column: str) -> bool:
         """Return whether a source column of the image table goes beside every cell by default."""
-        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.image_columns)
+        return _fits(column, self.image_columns)
 
     def is_whole(self, column: str) -> bool:
         """Return whether a source column is to be whole numbers."""
-        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.whole_numbers)
+        return _fits(column, self.whole_numbers)
 
     def is_yes_or_no(self, column: str) -> bool:
         """Return whether a source column is to say yes or no."""
-        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.yes_or_no)
+        return _fits(column, self.yes_or_no)
 
     def role_of(self, name: str) -> Role | None:
         """Return the role that the preset gives a column by its final name, else None."""
         for role in ROLES:
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in getattr(self.roles, role)):
+            if _fits(name, getattr(self.roles, role)):
                 return role
         return None
 
     def is_text(self, column: str) -> bool:
         """Return whether a source column is text regardless of its values."""
-        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.text)
+        return _fits(column, self.text)
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def preset_names() -> list[str]:

@@ -16,7 +16,7 @@ from pycytominer_transform.common.formats.csv.files import csv_rows, open_csv
 from pycytominer_transform.common.formats.csv.head import FIRST_BYTES, CsvHead, read_head
 from pycytominer_transform.common.formats.samples import TableSample
 from pycytominer_transform.common.formats.source_layout import DatasetTable
-from pycytominer_transform.common.formats.table_names import is_chosen, table_matcher, without_separator
+from pycytominer_transform.common.formats.table_names import export_name, is_chosen, table_matcher
 from pycytominer_transform.common.model.conversion import number_of
 from pycytominer_transform.common.model.naming import listed, table_prefix
 from pycytominer_transform.common.model.preset import Preset
@@ -220,8 +220,7 @@ def find_csv_datasets(
                 continue
             dataset = CsvDataset(root, preset, folder.relative, prefix=before)
             if several and before:
-                label = folder.path_of(without_separator(before))
-                dataset.name = label if label not in names else folder.path_of(before)
+                dataset.name = export_name(folder.relative, before, names)
                 names.add(dataset.name)
             for table, candidates in files.items():
                 dataset.files[table] = checked_name(folder.path_of(candidates[0]))

@@ -17,7 +17,8 @@ from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.storage.location import Location
 
 FIRST_BYTES = 1 << 16
-DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+(?:[eE][-+]?[0-9]+)?")
+DECIMAL_COMMA = r"([-+]?[0-9]*),([0-9]+(?:[eE][-+]?[0-9]+)?)"
+"""Pattern of a number with a comma, and its parts."""
 _DELIMITERS = (",", ";", "\t")
 _HEADER_BYTES = 1 << 20
 _MOST_COPIES = 10_000
@@ -168,7 +169,7 @@ def _with_decimal_points(head: CsvHead) -> CsvHead:
     texts = {place: [row[place] for row in head.sample if place < len(row)] for place in columns}
     example = ""
     for place, column in texts.items():
-        commas = [text for text in column if DECIMAL_COMMA.fullmatch(text)]
+        commas = [text for text in column if re.fullmatch(DECIMAL_COMMA, text)]
         if commas and all(text in NULL_WORDS or is_number(text.replace(",", ".")) for text in column):
             example = example or commas[0]
             for row in head.sample:

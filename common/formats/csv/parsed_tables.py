@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import DataError
-from pycytominer_transform.common.formats.csv.head import differing_copies
+from pycytominer_transform.common.formats.csv.head import DECIMAL_COMMA, differing_copies
 from pycytominer_transform.common.model.conversion import BadValues
 
 if TYPE_CHECKING:
@@ -100,8 +100,6 @@ def with_decimal_points(texts: pa.Table, columns: Sequence[str]) -> pa.Table:
     if any(pc.any(pc.match_substring_regex(texts[name], r"^\s*[-+]?[0-9]*\.[0-9]")).as_py() for name in columns):
         return texts
     for name in columns:
-        pointed = pc.replace_substring_regex(
-            texts[name], r"^(\s*[-+]?[0-9]*),([0-9]+(?:[eE][-+]?[0-9]+)?\s*)$", r"\1.\2"
-        )
+        pointed = pc.replace_substring_regex(texts[name], rf"^(\s*){DECIMAL_COMMA}(\s*)$", r"\1\2.\3\4")
         texts = texts.set_column(texts.column_names.index(name), name, pointed)
     return texts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
 
 from pycytominer_transform.common.errors import BadDatasetError, DataError, StorageError
 from pycytominer_transform.common.formats.other_tables import (
@@ -27,10 +26,10 @@ from pycytominer_transform.common.formats.sqlite.files import (
 from pycytominer_transform.common.formats.sqlite.object_table import compartments_in
 from pycytominer_transform.common.formats.sqlite.tables import SqliteExport
 from pycytominer_transform.common.formats.table_names import (
+    export_name,
     is_chosen,
     only_exports,
     table_matcher,
-    without_separator,
 )
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.naming import listed
@@ -152,10 +151,7 @@ def _exports_in(root: Location, relative: str, preset: Preset, options: Discover
         return [SqliteExport(relative, relative, "", {})]  # Which tables are missing is said when it is read.
     exports: dict[str, SqliteExport] = {}
     for prefix, tables in whole.items():
-        name = relative
-        if prefix and len(stored) > 1:
-            label = str(PurePosixPath(relative) / without_separator(prefix))
-            name = label if label not in exports else str(PurePosixPath(relative) / prefix)
+        name = export_name(relative, prefix, exports) if prefix and len(stored) > 1 else relative
         exports[name] = SqliteExport(name, relative, prefix, tables, 1 / len(stored))
     return [*exports.values()]
 
