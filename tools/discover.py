@@ -27,7 +27,6 @@ from pycytominer_transform.common.runtime.messages import clear_progress
 from pycytominer_transform.common.storage.options import StorageOptions
 
 TOOL = "pct-discover"
-MANIFEST_SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 HEADING = "looking at the source"
 
 
@@ -68,7 +67,7 @@ def discover(
     options = options or DiscoverOptions()
     place = named_location(output, storage)
     if output != STANDARD:
-        check_suffix(output, place, "a manifest", MANIFEST_SUFFIXES)
+        check_suffix(output, place, "a manifest", ".arrow")
         place.check_destination(overwrite=overwrite, is_folder=False)
     manifest, skipped = discover_manifest(source, options, storage)
     counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}

@@ -48,7 +48,8 @@ def recognise(root: Location, tree: Sequence[Folder], compartments: Sequence[str
     fitting = [preset for kind in FORMATS for preset in _fitting_presets(root, tree, kind, compartments)]
     if len(fitting) > 1:
         names = " or ".join(f"--preset {preset.name}" for preset in fitting)
-        raise DataError(f"{root}: looks like several kinds; choose one with {names}")
+        shown = listed([preset.name for preset in fitting])
+        raise DataError(f"{root}: looks like {shown}; choose one with {names}")
     if fitting:
         return fitting[0], compartments
     for preset in () if compartments else packaged_presets():

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -20,6 +20,8 @@ from pycytominer_transform.common.storage.options import StorageOptions
 Sink = BinaryIO | OutputFolder | None
 """A stream, a folder or prefix that is being filled, or memory."""
 STANDARD = "-"
+_OTHER_SUFFIXES = frozenset(".parquet .pq .csv .tsv .txt .gz .h5ad .json .xlsx .zarr .sqlite .db .arrow".split())
+"""Of files that nobody would expect a stage's own output in; other names may have dots in them."""
 _PIPE_BYTES = 1 << 20
 _MOST_BYTES = 50_000_000
 """Of a file that an option names."""
@@ -144,25 +146,25 @@ def open_output(
             yield folder
 
 
-def check_suffix(output: str, place: Location, what: str, suffixes: Sequence[str] = ()) -> None:
+def check_suffix(output: str, place: Location, what: str, suffix: str = "") -> None:
     """Refuse the name of another kind of file, so that nobody gets what its name does not say.
 
     Parameters
     ----------
-    suffixes : sequence of str
-        Those of a file; none for a folder, whose name may have a suffix only before a ``/``.
+    suffix : str
+        That of a file; empty for a folder, which may have any name before a ``/``.
 
     Raises
     ------
     UsageError
-        It has another suffix.
+        It is named so.
     """
-    suffix = PurePosixPath(place.name).suffix
-    if not suffix or suffix.lower() in suffixes or place.is_dir() or (output.endswith("/") and not suffixes):
+    found = PurePosixPath(place.name).suffix
+    if found.lower() not in _OTHER_SUFFIXES - {suffix} or place.is_dir() or (output.endswith("/") and not suffix):
         return
-    bare = output.rstrip("/").removesuffix(suffix)
-    if suffixes:
-        raise UsageError(f"{output}: {what} is an Arrow file; give {bare}{suffixes[0]}")
+    bare = output.rstrip("/").removesuffix(found)
+    if suffix:
+        raise UsageError(f"{output}: {what} is an Arrow file; give {bare}{suffix}")
     raise UsageError(f"{output}: the output is {what}, a folder; give {bare}, or {output}/ for a folder of this name")
 
 
