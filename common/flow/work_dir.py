@@ -182,13 +182,16 @@ def _temporary_work_dir(output: Location, *, keep: bool) -> Iterator[WorkDir]:
 
 
 def _keep(work: WorkDir, lasting: Path) -> bool:
-    """Rename a temporary work dir to a lasting name, if it has finished parts."""
+    """Rename a temporary work dir to a lasting name, if it has finished parts that the disk can keep."""
     work.remove_unfinished()
     if not work.has_parts():
         return False
-    sync_all(work.path)
-    with storage_errors(lasting):
+    try:
+        sync_all(work.path)
         os.rename(work.path, lasting)
+    except OSError as error:
+        logger.warning("the finished parts could not be kept in %s: %s", lasting, error.strerror or error)
+        return False
     return True
 
 

@@ -13,6 +13,7 @@ import oracle
 import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.errors import FailedPartsError, WorkDirInUseError
+from pycytominer_transform.common.flow import work_dir as module
 from pycytominer_transform.common.flow.work_dir import WorkDir, lasting_work_dir, open_work_dir
 from pycytominer_transform.common.storage.folder_lock import LOCK_FILE, locked_folder
 from pycytominer_transform.common.storage.location import LocalLocation
@@ -122,6 +123,25 @@ def test_parts_of_a_run_that_failed_are_kept(tmp_path: Path) -> None:
         fail(3)
     assert entries(tmp_path) == {work.name}
     assert entries(work / "parts") == {"part-000001", "part-000002", "part-000003"}
+
+
+def test_parts_that_the_disk_cannot_keep_are_not_said_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "sync_all", full)
+    with (
+        pytest.raises(FailedPartsError) as failed,
+        open_work_dir("", LocalLocation(tmp_path, "out.parquet"), is_folder=False, keep=False) as work,
+    ):
+        work.prepare([1])
+        work.profiles(1).mkdir()
+        raise FailedPartsError("some parts failed")
+    assert failed.value.work_dir == ""
+    assert not entries(tmp_path)
+    assert [message for message in told.messages if "could not be kept" in message]
 
 
 @pytest.mark.parametrize("named", ["work", "work/out.parquet.pct-work"])
