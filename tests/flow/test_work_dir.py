@@ -132,13 +132,15 @@ def test_parts_that_the_disk_cannot_keep_are_not_said_to_be_kept(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "sync_all", full)
-    with (
-        pytest.raises(FailedPartsError) as failed,
-        open_work_dir("", LocalLocation(tmp_path, "out.parquet"), is_folder=False, keep=False) as work,
-    ):
-        work.prepare([1])
-        work.profiles(1).mkdir()
-        raise FailedPartsError("some parts failed")
+
+    def fail() -> None:
+        with open_work_dir("", LocalLocation(tmp_path, "out.parquet"), is_folder=False, keep=False) as work:
+            work.prepare([1])
+            work.profiles(1).mkdir()
+            raise FailedPartsError("some parts failed")
+
+    with pytest.raises(FailedPartsError) as failed:
+        fail()
     assert failed.value.work_dir == ""
     assert not entries(tmp_path)
     assert [message for message in told.messages if "could not be kept" in message]
