@@ -201,8 +201,8 @@ def test_a_source_that_was_moved_is_found_by_the_source_option(tmp_path: Path, k
     assert not (tmp_path / "nowhere").exists()
     run("extract", tmp_path / "m", "-o", tmp_path / "after", "--source", moved)
     for name in ("before", "after"):
-        run("join", tmp_path / name, "-o", tmp_path / f"{name}.profiles")
-        run("write", tmp_path / f"{name}.profiles", "-o", tmp_path / f"{name}.parquet")
+        run("join", tmp_path / name, "-o", tmp_path / f"{name}-profiles")
+        run("write", tmp_path / f"{name}-profiles", "-o", tmp_path / f"{name}.parquet")
     assert differences(tmp_path / "before.parquet", tmp_path / "after.parquet") == []
 
 
