@@ -39,10 +39,10 @@ convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small d
 	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
 
 test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 
 test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
-	$(BIN)/python -m pytest -m endurance -n logical --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m endurance -n logical --dist worksteal $(ARGS)
 
 test-ranges:  ## the exactness tests with the lowest and the newest libraries, and one environment shared with pycytominer
 	PYTHON=$(PYTHON) .ci/ranges.sh --tests
@@ -65,7 +65,7 @@ bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes a
 	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)
 
 fuzz: $(VENV)/.installed-test  ## give the tools odd and spoilt inputs; ARGS='--seconds 3600 csv' for longer
-	PCT_EXAMPLES=full $(BIN)/python -m pytest -q -n logical -m hypothesis
+	PCT_EXAMPLES=full $(BIN)/python -m pytest -q -n logical --dist worksteal -m hypothesis
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 torture: $(VENV)/.installed-test  ## kill pct-flow at 200 random moments and start it again; ARGS='--kills 50 --seed S'

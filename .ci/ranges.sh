@@ -19,7 +19,7 @@ install() {
 test_end() {
     install "$@" ".${tests:+[test]}"
     .ci/convert.sh "$scratch/$1/bin"
-    [ -z "$tests" ] || "$scratch/$1/bin/python" -m pytest -q -n logical --dist loadfile tests/exactness tests/join
+    [ -z "$tests" ] || "$scratch/$1/bin/python" -m pytest -q -n logical --dist worksteal tests/exactness tests/join
 }
 test_end lowest --resolution lowest-direct
 test_end newest --resolution highest

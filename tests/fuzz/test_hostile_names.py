@@ -112,6 +112,7 @@ def test_paths_of_sources_and_outputs(given_names: list[str], other_bytes: bool)
     tail = os.fsdecode(b"\xff\xfe") if other_bytes else ""
     source, *outputs = given_names
     manifest, bundle, profiles_, made = (name + tail for name in outputs)
+    manifest += ".arrow"  # Another suffix is refused.
     with TemporaryDirectory() as place:
         folder = Path(place)
         write_csv(SMALL, folder / source)

@@ -117,7 +117,7 @@ def test_the_preset_is_recognised_and_said(tmp_path: Path, capsys: pytest.Captur
     for name in ("four_folders", "sqlite_two_files", "cytominer_two_files", "sqlite_mixed"):
         (tmp_path / name).mkdir()
         source = AWKWARD[name].write(tmp_path / name)
-        assert discover.main([str(source), "-o", str(tmp_path / f"{name}.m")]) == 0
+        assert discover.main([str(source), "-o", str(tmp_path / f"{name}.arrow")]) == 0
         assert f"preset {AWKWARD[name].layout}" in capsys.readouterr().err
 
 
