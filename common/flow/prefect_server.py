@@ -39,7 +39,7 @@ from pycytominer_transform.common.storage.temporary_names import scratch_folder
 
 LOOPBACK = "127.0.0.1"
 
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 _RESTARTS = 3
 """How often a server that a signal ended is started again."""
 _REQUIRED_BYTES = 1 << 20

@@ -455,6 +455,8 @@ NOT_TYPED = {
     "--sql": "needs a query; tests/join/test_sql.py",
     "--anchor": "only repeats what was given", "--set": "only repeats what was given",
     "--counts": "only repeats what was given",
+    "--drop": "only repeats what was given",
+    "--only": "only repeats what was given",
     "--platemap": "tests/join/test_platemap.py", "--dask-scheduler": "tests/flow/test_flow.py",
     "--runner": "tests/flow/test_flow.py", "--workers": "tests/flow/test_dask_cluster.py",
     "--source": "found in its message, above", "--overwrite": "found in its message, above",
