@@ -16,9 +16,10 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pycytominer_transform.common.errors import FailedPartsError
-from pycytominer_transform.common.extract.summary import check_left_out, report_left_out
+from pycytominer_transform.common.extract.report import check_left_out, report_left_out
 from pycytominer_transform.common.flow.part_runs import PartRuns, Tasks, result_of
 from pycytominer_transform.common.flow.prefect_environment import is_private, prefect_api_configured
+from pycytominer_transform.common.flow.report import BARS, FlowArtifacts, Progress
 from pycytominer_transform.common.flow.resume import (
     Finished,
     fingerprint,
@@ -26,15 +27,14 @@ from pycytominer_transform.common.flow.resume import (
     finished_part,
     finished_profiles,
 )
-from pycytominer_transform.common.flow.summary import BARS, FlowArtifacts, Progress
 from pycytominer_transform.common.flow.work_dir import WorkDir, open_work_dir
 from pycytominer_transform.common.ipc.manifest_files import read_manifest, write_manifest
-from pycytominer_transform.common.join.summary import JoinSummary
+from pycytominer_transform.common.join.report import JoinSummary
 from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.model.options import recorded_options
 from pycytominer_transform.common.model.provenance import new_step
 from pycytominer_transform.common.runtime.messages import count, logger
-from pycytominer_transform.common.runtime.progress import only_these_bars
+from pycytominer_transform.common.runtime.progress_bars import only_these_bars
 from pycytominer_transform.common.runtime.resources import release_memory
 from pycytominer_transform.common.storage.destination import move_folder, storage_errors
 from pycytominer_transform.common.storage.location import LocalLocation, refuse_among_sources

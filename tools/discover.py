@@ -19,7 +19,7 @@ from pycytominer_transform.common.cli.parser import (
     new_parser,
 )
 from pycytominer_transform.common.cli.run import run_stage
-from pycytominer_transform.common.discover.summary import DiscoverSummary, list_presets, manifest_table, show_preset
+from pycytominer_transform.common.discover.report import DiscoverSummary, list_presets, manifest_table, show_preset
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.options import recorded_options

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_input, add_options, add_output, new_parser
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.extract.casting import cast_text
-from pycytominer_transform.common.extract.summary import ExtractSummary, check_left_out
+from pycytominer_transform.common.extract.report import ExtractSummary, check_left_out
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.manifest import Manifest
 from pycytominer_transform.common.model.options import byte_size, option, recorded_options, shard_option, threads_option

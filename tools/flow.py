@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.cli import run as running
 from pycytominer_transform.common.errors import FailedPartsError, SourceNotFoundError, UsageError
-from pycytominer_transform.common.extract.summary import report_left_out
+from pycytominer_transform.common.extract.report import report_left_out
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.storage.uri import is_cloud
@@ -36,11 +36,11 @@ from pycytominer_transform.tools.flow_options import (
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
-    from pycytominer_transform.common.discover.summary import DiscoverSummary
-    from pycytominer_transform.common.flow.dask_cluster import DaskCluster
-    from pycytominer_transform.common.flow.summary import Figures
+    from pycytominer_transform.common.discover.report import DiscoverSummary
+    from pycytominer_transform.common.flow.dask_batch_jobs import DaskCluster
+    from pycytominer_transform.common.flow.report import Figures
     from pycytominer_transform.common.join.inputs import JoinInputs
-    from pycytominer_transform.common.join.summary import JoinSummary
+    from pycytominer_transform.common.join.report import JoinSummary
     from pycytominer_transform.common.storage.location import Location
     from pycytominer_transform.tools.convert import convert
 
@@ -116,7 +116,7 @@ def prepare(source: str, output: str, options: Mapping[str, Any]) -> Job:
     UsageError, SourceNotFoundError, DestinationExistsError, StorageError
         The conversion cannot begin.
     """
-    from pycytominer_transform.common.flow.dask_cluster import read_dask_cluster
+    from pycytominer_transform.common.flow.dask_batch_jobs import read_dask_cluster
     from pycytominer_transform.common.flow.work_dir import lasting_work_dir
     from pycytominer_transform.common.model.preset import load_preset
     from pycytominer_transform.common.storage.location import location_of

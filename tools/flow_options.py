@@ -27,7 +27,7 @@ from pycytominer_transform.tools import join as joining
 from pycytominer_transform.tools import write as writing
 
 if TYPE_CHECKING:
-    from pycytominer_transform.common.flow.dask_cluster import DaskCluster
+    from pycytominer_transform.common.flow.dask_batch_jobs import DaskCluster
     from pycytominer_transform.common.storage.location import Location
 
 TOOL = "pct-flow"

@@ -19,7 +19,7 @@ from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.join.inputs import JoinInputs, read_join_inputs
-from pycytominer_transform.common.join.summary import JoinSummary
+from pycytominer_transform.common.join.report import JoinSummary
 from pycytominer_transform.common.model.options import byte_size, option, recorded_options, regex, threads_option
 from pycytominer_transform.common.runtime.messages import progress
 from pycytominer_transform.common.storage.options import StorageOptions
@@ -27,7 +27,7 @@ from pycytominer_transform.common.storage.options import StorageOptions
 if TYPE_CHECKING:
     from pycytominer_transform.common.ipc.bundle import Extracted
     from pycytominer_transform.common.join.planned_join import PlannedJoin
-    from pycytominer_transform.common.join.platemap import PlatemapJoin
+    from pycytominer_transform.common.join.platemap_join import PlatemapJoin
     from pycytominer_transform.common.join.user_query import QueryJoin
     from pycytominer_transform.common.join.well_counts import CountedJoin
     from pycytominer_transform.common.model.manifest import Manifest
@@ -205,9 +205,9 @@ def passed_over_columns(manifest: Manifest, options: JoinOptions, inputs: JoinIn
 def _opened(
     manifest: Manifest, options: JoinOptions, inputs: JoinInputs
 ) -> Iterator[PlannedJoin | QueryJoin | PlatemapJoin | CountedJoin]:
-    from pycytominer_transform.common.join.duckdb_connections import open_duckdb
+    from pycytominer_transform.common.join.duckdb_sandbox import open_duckdb
     from pycytominer_transform.common.join.planned_join import PlannedJoin
-    from pycytominer_transform.common.join.platemap import PlatemapJoin
+    from pycytominer_transform.common.join.platemap_join import PlatemapJoin
     from pycytominer_transform.common.join.user_query import QueryJoin
     from pycytominer_transform.common.join.well_counts import CountedJoin
     from pycytominer_transform.common.runtime.resources import usable_memory, usable_threads

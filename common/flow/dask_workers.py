@@ -1,6 +1,6 @@
 """Dask workers of a flow: processes of this machine, and what any worker does before its first task of the flow.
 
-To be imported after `dask_cluster.quieten_dask`, for Dask sets its loggers up when it is imported.
+To be imported after `dask_batch_jobs.quieten_dask`, for Dask sets its loggers up when it is imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pycytominer_transform.common.errors import StorageError, TransientStorageEr
 from pycytominer_transform.common.flow.prefect_compat import drop_events
 from pycytominer_transform.common.flow.prefect_environment import import_libraries, is_private
 from pycytominer_transform.common.runtime.messages import logger, say_line, terminal_level
-from pycytominer_transform.common.storage.retrying import retried
+from pycytominer_transform.common.storage.request_retries import retried
 from pycytominer_transform.common.storage.temporary_names import remove_dead_scratch, scratch_folder
 
 _PAUSES = (0.0, 1.0, 4.0)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pycytominer_transform.common.errors import StorageError, UsageError
-from pycytominer_transform.common.flow.dask_cluster import (
+from pycytominer_transform.common.flow.dask_batch_jobs import (
     DEFAULT_TIMEOUT,
     DaskCluster,
     await_workers,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pycytominer_transform.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from pycytominer_transform.common.join.platemap_file import Platemap
+    from pycytominer_transform.common.join.platemap_entries import Platemap
     from pycytominer_transform.common.storage.options import StorageOptions
 
 
@@ -43,9 +43,9 @@ def read_join_inputs(*, sql: str, platemap: str, platemap_on: str, storage: Stor
     UsageError
         A file cannot be read, or there is no SQL in it.
     DataError
-        See `pycytominer_transform.common.join.platemap_file.read_platemap`.
+        See `pycytominer_transform.common.join.platemap_entries.read_platemap`.
     """
-    from pycytominer_transform.common.join.platemap_file import read_platemap
+    from pycytominer_transform.common.join.platemap_entries import read_platemap
 
     if platemap_on and not platemap:
         raise UsageError("--platemap-on goes with --platemap")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.join.planned_join import JoinedPart, PlannedJoin
-from pycytominer_transform.common.join.platemap import BEGINNINGS, PlatemapJoin
-from pycytominer_transform.common.join.platemap_sheets import find_name
+from pycytominer_transform.common.join.platemap_file import find_name
+from pycytominer_transform.common.join.platemap_join import BEGINNINGS, PlatemapJoin
 from pycytominer_transform.common.model.naming import DATASET, listed, profile_order
 from pycytominer_transform.common.model.well_counts import OBJECT_COUNT, SITE_COUNT, WELLS, count_field, well_labels
 from pycytominer_transform.common.runtime.messages import logger

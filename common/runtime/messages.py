@@ -9,9 +9,9 @@ import re
 import time
 from typing import Literal
 
-from pycytominer_transform.common.runtime.progress import clear_progress as clear_progress
-from pycytominer_transform.common.runtime.progress import enable, write_line
-from pycytominer_transform.common.runtime.progress import progress as progress
+from pycytominer_transform.common.runtime.progress_bars import clear_progress as clear_progress
+from pycytominer_transform.common.runtime.progress_bars import enable, write_line
+from pycytominer_transform.common.runtime.progress_bars import progress as progress
 from pycytominer_transform.common.runtime.terminal import ErrorStream, may_draw
 
 LOGGER = "pycytominer_transform"

@@ -34,7 +34,7 @@ from pycytominer_transform.common.storage.object_store import (
     ObjectChangedError,
     ObjectStore,
 )
-from pycytominer_transform.common.storage.retrying import RetriesEndedError, retried
+from pycytominer_transform.common.storage.request_retries import RetriesEndedError, retried
 from pycytominer_transform.common.storage.temporary_names import scratch_folder
 
 _REQUESTS, _LARGE_UPLOADS = 16, 2

@@ -29,7 +29,7 @@ from pycytominer_transform.common.storage.object_store import (
     changed_error,
 )
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.retrying import RetriesEndedError
+from pycytominer_transform.common.storage.request_retries import RetriesEndedError
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
 _LOG_IN = (

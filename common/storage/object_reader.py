@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.storage.object_store import ObjectStore, StoredObject
-from pycytominer_transform.common.storage.retrying import retried
+from pycytominer_transform.common.storage.request_retries import retried
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

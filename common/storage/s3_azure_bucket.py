@@ -25,7 +25,7 @@ from pycytominer_transform.common.storage.object_store import (
     changed_error,
 )
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.retrying import ATTEMPTS
+from pycytominer_transform.common.storage.request_retries import ATTEMPTS
 
 _PARTS_AT_ONCE = 4
 _STATUS = re.compile(r"status code: (\d{3})")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from plates import Plate, write_csv
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.flow.dask_cluster import CLUSTERS, read_dask_cluster
+from pycytominer_transform.common.flow.dask_batch_jobs import CLUSTERS, read_dask_cluster
 from pycytominer_transform.tools import flow
 from serving import PATIENCE, Jobs, end_group
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pycytominer_transform.common.errors import StorageError, UsageError
-from pycytominer_transform.common.flow.dask_cluster import await_workers
+from pycytominer_transform.common.flow.dask_batch_jobs import await_workers
 from serving import Jobs, end_group
 from waiting import wait_until
 

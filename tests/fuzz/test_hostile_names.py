@@ -162,7 +162,7 @@ def test_a_log_in_json_has_the_name_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_table_on_a_terminal_shows_no_commands(tmp_path: Path) -> None:
-    from pycytominer_transform.common.discover.summary import manifest_table
+    from pycytominer_transform.common.discover.report import manifest_table
     from pycytominer_transform.common.ipc.manifest_files import read_manifest
 
     write_sheets(tmp_path / "source", {"x\x1b[31m\n": sheets()[0]})

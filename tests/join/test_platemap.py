@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from plates_sheets import SMALL, Tables, set_column, small_tables, write_sheets
 from pycytominer_transform.common.errors import DataError, PctError
 from pycytominer_transform.common.join.planned_join import JoinedPart, PlannedJoin
-from pycytominer_transform.common.join.platemap import PlatemapJoin
-from pycytominer_transform.common.join.platemap_file import Platemap, PlatemapKey, read_platemap
+from pycytominer_transform.common.join.platemap_entries import Platemap, PlatemapKey, read_platemap
+from pycytominer_transform.common.join.platemap_join import PlatemapJoin
 from pycytominer_transform.common.model.naming import profile_order
 from pycytominer_transform.tools import flow, join
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.formats.npz.archive import ArrayHeader, NpzFile
-from pycytominer_transform.common.formats.npz.metadata import Value, read_metadata
+from pycytominer_transform.common.formats.npz.safe_pickle import Value, read_metadata
 from pycytominer_transform.common.formats.samples import refuse_own_names
 from pycytominer_transform.common.model.column_types import ColumnType
 from pycytominer_transform.common.model.manifest import Column, TableSchema

@@ -13,7 +13,7 @@ from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.runtime.messages import progress
 from pycytominer_transform.common.storage.location import Location
-from pycytominer_transform.common.storage.repeated_links import find_repeated, is_repeated
+from pycytominer_transform.common.storage.repeated_datasets import find_repeated, is_repeated
 from pycytominer_transform.common.storage.tree import Folder, checked_name
 
 _PREFETCH_BYTES = 1 << 15

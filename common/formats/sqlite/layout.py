@@ -36,7 +36,7 @@ from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.runtime.messages import logger, progress
 from pycytominer_transform.common.storage.location import Location
-from pycytominer_transform.common.storage.repeated_links import find_repeated, is_repeated
+from pycytominer_transform.common.storage.repeated_datasets import find_repeated, is_repeated
 from pycytominer_transform.common.storage.tree import Folder
 
 

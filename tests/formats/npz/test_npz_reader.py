@@ -26,8 +26,8 @@ from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.formats.npz.archive import open_npz
 from pycytominer_transform.common.formats.npz.content import NpzSample
 from pycytominer_transform.common.formats.npz.layout import read_npz_source
-from pycytominer_transform.common.formats.npz.metadata import read_metadata
 from pycytominer_transform.common.formats.npz.reader import NpzReader
+from pycytominer_transform.common.formats.npz.safe_pickle import read_metadata
 from pycytominer_transform.common.model.conversion import BadValues
 from pycytominer_transform.common.model.manifest import Manifest, Source
 from pycytominer_transform.common.model.preset import Preset

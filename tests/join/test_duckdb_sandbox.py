@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from pycytominer_transform.common.join.duckdb_connections import open_duckdb
+from pycytominer_transform.common.join.duckdb_sandbox import open_duckdb
 
 
 def test_a_database_is_closed_with_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,7 @@ def await_workers(client: Any, timeout: float) -> None:
     StorageError
         None came in time.
     """
-    from pycytominer_transform.common.runtime.progress import duration
+    from pycytominer_transform.common.runtime.progress_bars import duration
 
     began, patience = time.monotonic(), min(0.5, timeout)
     while True:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.join.planned_join import JoinedPart
-from pycytominer_transform.common.join.platemap_file import Platemap, PlatemapColumn, entry_label
-from pycytominer_transform.common.join.platemap_sheets import find_name
+from pycytominer_transform.common.join.platemap_entries import Platemap, PlatemapColumn, entry_label
+from pycytominer_transform.common.join.platemap_file import find_name
 from pycytominer_transform.common.model.conversion import BadValues, convert_values
 from pycytominer_transform.common.model.naming import listed, profile_order
 from pycytominer_transform.common.model.roles import role_metadata
