@@ -63,7 +63,7 @@ def changed_counts(change: Callable[[dict[str, Any]], None]) -> Change:
 
 
 def refused(tool: str, stream: bytes, folder: Path) -> None:
-    run(tool, "-q", "-o", folder / "made.parquet", stdin=stream).failed(1)
+    run(tool, "-q", "-o", folder / "made", stdin=stream).failed(1)
     assert not entries(folder)
 
 

@@ -51,7 +51,8 @@ def test_the_tool_ends(
 
     monkeypatch.setattr(module, name, losing)
     given = staged.source if tool == "discover" else staged.at_rest(tool)
-    ran = run(tool, given, "-q", *(["-o", tmp_path / "out.parquet"] if to_file else []))
+    output = tmp_path / ("out.parquet" if tool == "write" else "out")
+    ran = run(tool, given, "-q", *(["-o", output] if to_file else []))
     assert lost == [name]
     ran.failed(128 + number, "nothing was left under the output's name")
     assert not entries(tmp_path)

@@ -58,7 +58,7 @@ def test_a_tree_of_nothing_else(kind: str, preset: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_given_for_a_source_they_are_named(kind: str, tmp_path: Path) -> None:
     KINDS[kind](tmp_path / "plate.sqlite")
-    run("discover", tmp_path / "plate.sqlite", "-q", "-o", tmp_path / "made.parquet").failed(1, kind)
+    run("discover", tmp_path / "plate.sqlite", "-q", "-o", tmp_path / "made").failed(1, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +69,7 @@ def test_in_the_folders_of_stages_they_are_named(
     shutil.copytree(staged.at_rest(tool), tmp_path / "given")
     (tmp_path / "given" / file).unlink()
     KINDS[kind](tmp_path / "given" / file)
-    run(tool, tmp_path / "given", "-q", "-o", tmp_path / "made.parquet").failed(1, file, kind)
+    run(tool, tmp_path / "given", "-q", "-o", tmp_path / "made").failed(1, file, kind)
 
 
 def test_a_file_that_became_one_after_discovery(tmp_path: Path) -> None:
@@ -96,5 +96,5 @@ def test_no_file_of_an_option_is_read_without_end(tool: str, option: str, staged
     (tmp_path / "zero.toml").symlink_to("/dev/zero")
     first = staged.source if tool in ("discover", "flow") else staged.at_rest(tool)
     words = ["--runner", "dask"] if tool == "flow" else []
-    ran = run(tool, first, option, tmp_path / "zero.toml", *words, "-q", "-o", tmp_path / "made.parquet")
+    ran = run(tool, first, option, tmp_path / "zero.toml", *words, "-q", "-o", tmp_path / "made")
     ran.failed(2, "zero.toml", "larger than 50.0 MB")
