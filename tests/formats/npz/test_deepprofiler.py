@@ -176,11 +176,11 @@ def test_a_bomb_is_refused_with_its_figure(tool: str, tmp_path: Path, capsys: py
     source, manifest = str(tmp_path / "source"), str(tmp_path / "m")
     assert discover.main([source, "-q", "-o", manifest]) == 0
     main, given = (extract.main, manifest) if tool == "extract" else (flow.main, source)
-    assert main([given, "-q", "-o", str(tmp_path / "out.parquet"), "--max-inflate", "100kB"]) == 1
+    assert main([given, "-q", "-o", str(tmp_path / "out"), "--max-inflate", "100kB"]) == 1
     said = capsys.readouterr().err
     assert "bomb.npz: inflates to 400 kB (4001" in said
     assert "--max-inflate" in said
-    assert main([given, "-q", "-o", str(tmp_path / "out.parquet"), "--max-inflate", "1MB"]) == 0
+    assert main([given, "-q", "-o", str(tmp_path / "out"), "--max-inflate", "1MB"]) == 0
 
 
 def test_compartments_there_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
