@@ -27,6 +27,7 @@ from running import Ran, Staged, entries, run
 READERS = ("extract", "join", "write")
 EARLY = "the stage before this one ended early"
 MADE = "made.parquet"
+OUTPUTS = {"extract": "bundle", "join": "profiles", "write": MADE}
 
 drawn = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -53,7 +54,7 @@ def boundaries(stream: bytes) -> list[int]:
 def refused(tool: str, stream: bytes) -> Ran:
     """See that a tool refuses a stream, to a path and to a pipe, and leaves nothing under any name."""
     with fresh_folder() as folder:
-        ran = run(tool, "-o", folder / MADE, "-q", stdin=stream)
+        ran = run(tool, "-o", folder / OUTPUTS[tool], "-q", stdin=stream)
         ran.failed(1, "standard input")
         assert not entries(folder)
     return ran
@@ -123,21 +124,21 @@ def test_foreign_arrow_is_welcome_but_not_cut_off(stream_format: bool, tmp_path:
 
 @pytest.mark.parametrize("tool", ["join", "write"])
 def test_files_cut_off_at_rest(tool: str, staged: Staged, tmp_path: Path) -> None:
-    place = tmp_path / "given"
+    place, made = tmp_path / "given", tmp_path / OUTPUTS[tool]
     shutil.copytree(staged.at_rest(tool), place)
     for path in [*place.glob("part-000002/*.arrow"), *sorted(place.glob("*.arrow"), reverse=True)]:
         whole = path.read_bytes()
         for cut in (0, 7, len(whole) // 2, len(whole) - 1):
             path.write_bytes(whole[:cut])
-            run(tool, place, "-o", tmp_path / MADE, "-q").failed(1, str(path))
+            run(tool, place, "-o", made, "-q").failed(1, str(path))
             assert entries(tmp_path) == {"given"}
         path.unlink()
         if path.parent == place and tool == "write" and path.name == "manifest.arrow":
             continue  # A folder of Arrow files without a manifest is anybody's, and welcome.
-        run(tool, place, "-o", tmp_path / MADE, "-q").failed(1, str(place))
+        run(tool, place, "-o", made, "-q").failed(1, str(place))
         assert entries(tmp_path) == {"given"}
         path.write_bytes(whole)
-    run(tool, place, "-o", tmp_path / MADE, "-q").done()
+    run(tool, place, "-o", made, "-q").done()
 
 
 @pytest.mark.parametrize(
