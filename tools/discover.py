@@ -67,8 +67,8 @@ def discover(
     options = options or DiscoverOptions()
     place = named_location(output, storage)
     if output != STANDARD:
-        check_suffix(output, place, "a manifest", ".arrow")
         place.check_destination(overwrite=overwrite, is_folder=False)
+        check_suffix(output, place, "a manifest", ".arrow")
     manifest, skipped = discover_manifest(source, options, storage)
     counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}
     manifest = manifest.with_steps(new_step(TOOL, recorded_options(options), counts))

@@ -140,9 +140,9 @@ def open_output(
             yield stream
     else:
         place = named_location(output, storage)
-        check_suffix(output, place, what)
         place.check_destination(overwrite=overwrite, is_folder=True)
         with place.complete_folder(overwrite=overwrite, is_ours=is_ours, lasting=sync) as folder:
+            check_suffix(output, place, what)
             yield folder
 
 

@@ -47,7 +47,8 @@ def test_a_full_disk(tool: str, made: Staged, tmp_path: Path) -> None:
     before = ["unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", size, str(disk), str(listing)]
     first = made.source if tool in ("discover", "flow") else made.at_rest(tool)
     words = ["--runner", "sequential", "--part-size", "1"] if tool == "flow" else []
-    ran = run_process(tool, first, "-q", "-o", disk / "made.parquet", *words, before=before, cwd=tmp_path)
+    name = "made.parquet" if tool in ("write", "flow") else "made"
+    ran = run_process(tool, first, "-q", "-o", disk / name, *words, before=before, cwd=tmp_path)
     if ran.code == 99:
         pytest.skip("a tmpfs cannot be mounted here")
     assert ran.code == 1, ran
