@@ -218,7 +218,8 @@ def test_a_flipped_bit_within_the_rows_is_noticed(share: float, bit: int, at_res
     start, end = schema, rows[-3]
     if at_rest:
         damaged = bytearray((staged.at_rest("write") / "part-000001.arrow").read_bytes())
-        start, end = damaged.index(b"pct.part"), damaged.index(b"pct.closing") // 2
+        start, closing = damaged.index(b"pct.part"), damaged.index(b"pct.closing")
+        end = (start + closing) // 2
     damaged[start + int(share * (end - start))] ^= 1 << bit
     refused("write", bytes(damaged))
 
