@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from pycytominer_transform.common.flow.report import FlowArtifacts
-from pycytominer_transform.common.runtime import progress as progress_bars
-from pycytominer_transform.common.runtime import terminal
+from pycytominer_transform.common.runtime import progress_bars, terminal
 from pycytominer_transform.common.runtime.messages import logger, set_up_reporting
 from pycytominer_transform.common.runtime.progress_bars import clear_progress, duration, only_these_bars, progress
 from terminals import screen
