@@ -7,6 +7,7 @@ import io
 import shutil
 import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pyarrow as pa
 import pytest
 from pycytominer_transform.common.model import options
 from pycytominer_transform.common.runtime import resources
-from running import Staged, entries, run, run_process
+from running import PATIENCE, Staged, entries, environment, executable, run, run_process
+from waiting import wait_until
 
 # Its time doubles with each letter, in any engine that goes back.
 ENDLESS = r"(?P<Plate>(?:a|aa|a\w)+)\.$"
 NAME = "a" * 60
+ENDLESS_QUERY = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT 1 FROM c) SELECT count(*) AS n FROM c, cells"
 
 
 @pytest.fixture
@@ -90,12 +93,25 @@ def test_a_view_is_stopped_by_timeout(tmp_path: Path) -> None:
 
 
 def test_a_query_is_stopped_by_timeout(staged: Staged, tmp_path: Path) -> None:
-    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT 1 FROM c) SELECT count(*) AS n FROM c, cells"
-    (tmp_path / "q.sql").write_text(endless)
+    (tmp_path / "q.sql").write_text(ENDLESS_QUERY)
     words = ["--sql", tmp_path / "q.sql", "-o", tmp_path / "made"]
     ran = run_process("join", staged.at_rest("join"), "-q", "--timeout", "1", *words)
     ran.failed(1, "not done within the time of --timeout", "nothing was left")
     assert entries(tmp_path) == {"q.sql"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_query_is_stopped_by_a_signal(number: signal.Signals, code: int, staged: Staged, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text(ENDLESS_QUERY)
+    (tmp_path / "tmp").mkdir()
+    words = [executable("join"), str(staged.at_rest("join")), "-q", "--sql", str(tmp_path / "q.sql")]
+    words += ["-o", str(tmp_path / "made")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment(TMPDIR=str(tmp_path / "tmp"))) as process:
+        # The folder that DuckDB spills to is there just before the query begins.
+        wait_until(lambda: bool(entries(tmp_path / "tmp")), "query")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, entries(tmp_path), entries(tmp_path / "tmp")) == (code, {"q.sql", "tmp"}, set()), said
 
 
 def test_what_is_done_in_time_is_done(staged: Staged, tmp_path: Path) -> None:

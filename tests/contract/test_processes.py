@@ -121,9 +121,10 @@ def waiting(tool: str, staged: Staged, folder: Path) -> list[str]:
     out = folder / "out"
     out.mkdir()
     os.mkfifo(folder / "fifo")
+    output = ["-o", str(out / ("made.parquet" if tool in ("write", "flow") else "made"))]
     if tool in ("discover", "flow"):
-        return [str(staged.source), "--preset", str(folder / "fifo"), "-o", str(out / "made.parquet")]
-    return [str(folder / "fifo"), "-o", str(out / "made.parquet")]
+        return [str(staged.source), "--preset", str(folder / "fifo"), *output]
+    return [str(folder / "fifo"), *output]
 
 
 def signalled(tool: str, number: int, staged: Staged, folder: Path) -> Ran:
