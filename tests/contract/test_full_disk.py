@@ -81,7 +81,7 @@ def test_a_destination_that_comes_to_exist_meanwhile(
     tool: str, made: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process makes the same output between this one's look and its rename."""
-    out = tmp_path / "made.parquet"
+    out = tmp_path / ("made.parquet" if tool == "write" else "made")
     kept = os.fsync
 
     def sync(descriptor: int) -> None:
@@ -95,4 +95,4 @@ def test_a_destination_that_comes_to_exist_meanwhile(
     assert len(ran.errors) == 1
     assert str(out) in ran.errors[0]
     assert out.read_text() == "somebody else's"
-    assert entries(tmp_path) == {"made.parquet"}
+    assert entries(tmp_path) == {out.name}

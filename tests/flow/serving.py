@@ -19,6 +19,7 @@ from waiting import wait_until
 
 HERE = Path(__file__).parent
 PATIENCE = 300
+_PAGE = 200
 
 
 def group_gone(group: int) -> bool:
@@ -85,10 +86,16 @@ class Server:
     url: str
 
     def ask(self, what: str) -> list[dict[str, Any]]:
-        request = urllib.request.Request(f"{self.url}/{what}/filter", b"{}", {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
+        """List all records of a kind; a server answers with at most 200 at a time."""
+        found: list[dict[str, Any]] = []
+        while True:
+            body = json.dumps({"offset": len(found), "limit": _PAGE}).encode()
+            request = urllib.request.Request(f"{self.url}/{what}/filter", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                page = json.load(answer)
+            found += page
+            if len(page) < _PAGE:
+                return found
 
     def healthy(self) -> bool:
         try:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import oracle
 import pyarrow as pa
@@ -57,21 +58,26 @@ def entries(folder: Path) -> set[str]:
 
 @pytest.mark.prefect
 def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
-    ran = tool(jobs, "pct-flow", plate, "-o", "out.parquet", *ONE_FOLDER_A_PART, PREFECT_API_URL=server.url)
+    ran = tool(jobs, "pct-flow", plate, "-o", "named.parquet", *ONE_FOLDER_A_PART, PREFECT_API_URL=server.url)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ""
     assert [line for line in ran.stderr.splitlines() if not line.startswith("pct-flow: ")] == []
-    assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
+    assert oracle.compare(oracle.profiles(plate), tmp_path / "named.parquet") == []
     expected = {f"{stage} part {part} of 4" for stage in ("extract", "join") for part in range(1, 5)}
-    expected |= {"discover plate1", "write out.parquet"}
+    expected |= {"discover plate1", "write named.parquet"}
+
+    def flows() -> list[dict[str, Any]]:
+        # Other tests run flows on this server too.
+        return [run for run in server.ask("flow_runs") if run["parameters"].get("output") == "named.parquet"]
 
     def finished() -> set[str]:
-        return {run["name"] for run in server.ask("task_runs") if run["state"]["type"] == "COMPLETED"}
+        runs = [run for run in server.ask("task_runs") if run["flow_run_id"] == flows()[0]["id"]]
+        return {run["name"] for run in runs if run["state"]["type"] == "COMPLETED"}
 
     wait_until(lambda: expected <= finished(), "records of all task runs")
-    flows = [run for run in server.ask("flow_runs") if run["name"] == "convert plate1"]
-    assert [run["state"]["type"] for run in flows] == ["COMPLETED"]
-    shown = {made["key"]: made for made in server.ask("artifacts") if made["flow_run_id"] == flows[0]["id"]}
+    (flow_run,) = flows()
+    assert (flow_run["name"], flow_run["state"]["type"]) == ("convert plate1", "COMPLETED")
+    shown = {made["key"]: made for made in server.ask("artifacts") if made["flow_run_id"] == flow_run["id"]}
     assert set(shown) == {"pct-flow-parts", "pct-flow-summary"}
     assert shown["pct-flow-parts"]["data"] == 100.0
     assert shown["pct-flow-summary"]["type"] == "markdown"
@@ -216,10 +222,10 @@ def test_what_else_lies_in_the_work_dir_stays(plate: Path, tmp_path: Path) -> No
 def test_a_source_is_never_overwritten(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = sorted(copy.rglob("Cells.csv"))[0]
     before = file.read_bytes()
-    link = tmp_path / "cells.parquet"
-    link.symlink_to(file)
-    assert discover.main([str(copy), "-o", str(file), "--overwrite", "-q"]) == 1
-    assert flow.main([str(copy), "-o", str(link), "--overwrite", "-q"]) == 1
+    for tool, name in ((discover, "cells.arrow"), (flow, "cells.parquet")):
+        link = tmp_path / name
+        link.symlink_to(file)
+        assert tool.main([str(copy), "-o", str(link), "--overwrite", "-q"]) == 1
     told = capsys.readouterr().err
     assert told.count("is one of the source's own files") == 2
     assert file.read_bytes() == before

@@ -13,7 +13,7 @@ from cloud_azure import AZURITE, NOT_INSTALLED, Azure, azure_server
 from cloud_gcs import GCS, gcs_server
 from cloud_s3 import S3, moto_server, s3_server
 from cloud_servers import Bucket, Server
-from pycytominer_transform.common.storage import retrying
+from pycytominer_transform.common.storage import request_retries
 from pycytominer_transform.common.storage.object_store import forget_stores
 
 STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
@@ -76,7 +76,7 @@ def no_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let retries follow at once, ours and those of gcsfs, which knows no setting for it."""
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(request_retries, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=lambda seconds: asyncio.sleep(seconds / 100)))
 
 
