@@ -57,7 +57,7 @@ def attempt(tmp_path: Path) -> Try:
         path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
         ended = subprocess.run(
             ["unshare", "--mount", sys.executable, str(HERE / "small_disks.py")], input=json.dumps(asdict(asked)),
-            capture_output=True, text=True, check=False, env=environment(PYTHONPATH=path), timeout=300,
+            capture_output=True, text=True, check=False, env=environment(PYTHONPATH=path), timeout=1200,
         )  # fmt: skip
         assert (ended.returncode, ended.stderr) == (0, ""), ended
         told = [json.loads(line) for line in ended.stdout.splitlines()]
