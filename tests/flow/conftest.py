@@ -19,10 +19,9 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def dask_scheduler(jobs: Jobs) -> Iterator[str]:
     """Give the address of a running scheduler with one worker that knows nothing of Prefect's settings."""
-    jobs = Jobs(tmp_path_factory.mktemp("dask"))
     note = jobs.folder / "scheduler.json"
     dask = [sys.executable, "-m", "distributed.cli"]
     quiet = {"env": jobs.environment(), "cwd": jobs.folder, "start_new_session": True, "stderr": subprocess.DEVNULL}
