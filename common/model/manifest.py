@@ -96,8 +96,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def held_as(name: str, columns: Iterable[Column]) -> Column | None:
     """Return a table's column with the meaning of one from paths: ``Metadata_Well`` or ``Image_Metadata_Well``."""
     name = name.lower()
-    held = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
-    return held.get(name) or held.get(f"image_{name}")
+    columns_by_name = {lower: own for own in columns if (lower := own.name.lower()) in (name, f"image_{name}")}
+    return columns_by_name.get(name) or columns_by_name.get(f"image_{name}")
 
 
 class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,8 +119,8 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def final_name(self, source_column: str) -> str | None:
         """Return the final name of a source column, in any letter case, or None where the table lacks it."""
-        wanted = source_column.lower()
-        return next((column.name for column in self.columns if column.source.lower() == wanted), None)
+        lower_name = source_column.lower()
+        return next((column.name for column in self.columns if column.source.lower() == lower_name), None)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
