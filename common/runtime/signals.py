@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -36,6 +37,8 @@ _VERBS = {
 }
 _PATIENCE = 1.0
 """Seconds in which the main thread must have noticed a signal; a query in SQLite or DuckDB may never."""
+_CLEAN_UP_PATIENCE = 30.0
+"""Seconds in which it must then have cleaned up; if a library swallowed the exception, it never begins to."""
 
 
 class _Process:
@@ -145,10 +148,10 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 
 
 def _watch(report: Callable[[BaseException], int]) -> int:
-    """End the process after a signal that the main thread does not notice; return the descriptor that ends the watch.
+    """End the process after a signal that does not end the main thread; return the descriptor that ends the watch.
 
     Python runs handlers of signals in the main thread alone, between two of its own steps. A query without end in
-    SQLite or DuckDB takes no such step.
+    SQLite or DuckDB takes no such step. And DuckDB goes on with its query after some exceptions in its callbacks.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -158,10 +161,12 @@ def _watch(report: Callable[[BaseException], int]) -> int:
         with open(reader, "rb", buffering=0) as signals:
             while number := signals.read(1):
                 handled = number[0] == signal.SIGALRM or number[0] in _EXCEPTIONS
-                if handled and signal.getsignal(number[0]) is _raise:
-                    time.sleep(_PATIENCE)
-                    if _Process.interruption is None:
-                        clean_up_and_exit(report(_kind(number[0])()))
+                if not handled or signal.getsignal(number[0]) is not _raise:
+                    continue
+                time.sleep(_PATIENCE)
+                # The end of the watch, or a further signal, can be read.
+                if _Process.interruption is None or not select.select([signals], [], [], _CLEAN_UP_PATIENCE)[0]:
+                    clean_up_and_exit(report(_kind(number[0])()))
 
     threading.Thread(target=watch, name="pct-signals", daemon=True).start()
     return writer

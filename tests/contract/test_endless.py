@@ -110,7 +110,10 @@ def test_a_query_is_stopped_by_a_signal(number: signal.Signals, code: int, stage
         # The folder that DuckDB spills to is there just before the query begins.
         wait_until(lambda: bool(entries(tmp_path / "tmp")), "query")
         process.send_signal(number)
-        _, said = process.communicate(timeout=PATIENCE)
+        try:
+            _, said = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
     assert (process.returncode, entries(tmp_path), entries(tmp_path / "tmp")) == (code, {"q.sql", "tmp"}, set()), said
 
 
