@@ -42,7 +42,7 @@ test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install 
 	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 
 test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
-	$(BIN)/python -m pytest -m endurance -n logical --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m endurance --timeout 2400 -n logical --dist worksteal $(ARGS)
 
 test-ranges:  ## the exactness tests with the lowest and the newest libraries, and one environment shared with pycytominer
 	PYTHON=$(PYTHON) .ci/ranges.sh --tests
@@ -75,7 +75,7 @@ images: $(VENV)/.installed  ## build the container images; BASE_IMAGE=..., PREFE
 	@PYTHON=$(BIN)/python containers/build.sh
 
 test-containers: $(VENV)/.installed-engines  ## run the tests of images and workflow engines; needs Docker and built images
-	$(BIN)/python -m pytest -m containers tests/containers $(ARGS)
+	$(BIN)/python -m pytest -m containers --timeout 2400 tests/containers $(ARGS)
 
 lock: $(VENV)/.installed  ## work out constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv
