@@ -141,12 +141,13 @@ def join(
     UsageError
         The tables do not say how they join, or the query is refused.
     DataError
-        A table holds an object twice.
+        A table holds an object twice, or the query gives a cell twice.
     StageEndedEarlyError
         The bundle is cut off.
     """
     from pycytominer_transform.common.ipc.bundle import open_bundle
     from pycytominer_transform.common.ipc.profiles import MemoryProfiles, is_profiles_entry, profiles_writer
+    from pycytominer_transform.common.join.repeated_ids import refuse_repeated_ids
     from pycytominer_transform.common.model.provenance import added_counts, new_step
     from pycytominer_transform.common.storage.standard_io import open_output
 
@@ -165,6 +166,8 @@ def join(
         writer = profiles_writer(sink, reader.manifest, joiner.schema)
         for part, tables in reader.parts():
             joined = joiner.join(tables)
+            if reader.manifest.makes_cell_ids:
+                refuse_repeated_ids(joined.profiles)
             writer.write(part, joined.profiles)
             counts = added_counts(counts, joined.counts)
             parts += 1

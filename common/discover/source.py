@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from pycytominer_transform.common.discover.image_set_identity import identifying_columns
 from pycytominer_transform.common.discover.path_metadata import path_columns, path_values
 from pycytominer_transform.common.discover.recognition import recognise
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, UsageError
@@ -77,6 +78,7 @@ def discover_manifest(
     values = path_values(root, layout.datasets, preset, options.path_metadata, known)
     if constants:
         values = {name: (*_but(values.get(name, ()), constants), *constants.items()) for name in layout.datasets}
+    of_paths = path_columns(values.values(), preset)
     manifest = Manifest(
         source=str(root),
         preset=preset,
@@ -85,7 +87,8 @@ def discover_manifest(
         parts_total=len(layout.parts),
         datasets_total=len(layout.datasets),
         on_bad_dataset=options.on_bad_dataset,
-        path_columns=path_columns(values.values(), preset),
+        path_columns=of_paths,
+        cell_id_columns=identifying_columns(layout, preset, tables, of_paths, values),
     )
     return manifest.shard(*options.shard), layout.skipped
 

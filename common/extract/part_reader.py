@@ -18,13 +18,14 @@ from pycytominer_transform.common.errors import (
     SourceNotFoundError,
     StorageError,
 )
+from pycytominer_transform.common.extract.cell_ids import CellIds
 from pycytominer_transform.common.extract.path_comparison import Disagreements, filled_from_path, typed_path_values
 from pycytominer_transform.common.formats.csv.files import is_packed
 from pycytominer_transform.common.formats.registry import reader_of
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.model.conversion import BadValues, OnBadValue, arrow_type
 from pycytominer_transform.common.model.manifest import Manifest, Source, held_as
-from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER
+from pycytominer_transform.common.model.naming import CELL_ID, DATASET, TABLE_NUMBER
 from pycytominer_transform.common.runtime.messages import logger
 from pycytominer_transform.common.runtime.messages import size as shown_size
 from pycytominer_transform.common.storage.location import Location
@@ -88,6 +89,7 @@ class PartReader:
         self._inflated = Counter[int]()
         self._lock = Lock()
         self._schemas = {schema.table: bundle_schema(manifest, schema) for schema in manifest.tables}
+        self._cell_ids = CellIds.of(manifest) if manifest.makes_cell_ids else None
         images = [
             column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns
         ]
@@ -176,8 +178,13 @@ class PartReader:
             for name, table in batch.tables.items():
                 tables[name].append(table)
         for name, schema in self._schemas.items():
-            columns = pa.concat_tables(tables[name]).columns if tables[name] else schema.empty_table().columns
-            part.tables[name] = pa.table(columns, schema=schema)
+            if not tables[name]:
+                part.tables[name] = schema.empty_table()
+                continue
+            table = pa.concat_tables(tables[name])
+            if self._cell_ids and name == self._cell_ids.anchor:
+                table = table.append_column(CELL_ID, self._cell_ids.of_objects(table, part.tables))
+            part.tables[name] = pa.table(table.columns, schema=schema)
         return part
 
     def _read(self, sources: Sequence[Source]) -> PartTables:
@@ -257,7 +264,7 @@ class PartReader:
             | {DATASET: self._manifest.dataset_name(source), TABLE_NUMBER: source.table_number}
             for source in sources
         ]
-        for column in self._manifest.own_columns(schema):
+        for column in (column for column in self._manifest.own_columns(schema) if column.name != CELL_ID):
             kind = arrow_type(column.type)
             repeated = [
                 pa.repeat(pa.scalar(values.get(column.name), kind), number)

@@ -14,7 +14,7 @@ from pycytominer_transform.common.model.column_types import (
     names_text,
 )
 from pycytominer_transform.common.model.manifest import Column, TableSchema
-from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER, final_names, listed
+from pycytominer_transform.common.model.naming import DATASET, PLATE, SITE, TABLE_NUMBER, WELL, final_names, listed
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.model.roles import role_of
 
@@ -133,6 +133,17 @@ class TableSample:
             role = preset.role_of(final) or role_of(final, kind, is_of_image=self.table == preset.image)
             columns.append(Column(name, final, kind, role))
         return TableSchema(self.table, prefix, tuple(columns))
+
+
+def names_well_or_site(column: str) -> bool:
+    """Return whether a column of an image table is named as one of plates, wells or sites, with or without a prefix."""
+    return column.lower().endswith(tuple(name.lower() for name in (PLATE, WELL, SITE)))
+
+
+def wells_and_sites(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, str]]:
+    """Return the values of plate, well and site in each row of an image table, by column; without those of no value."""
+    places = [(place, name) for place, name in enumerate(header) if names_well_or_site(name)]
+    return [{name: str(row[at]) for at, name in places if at < len(row) and row[at] is not None} for row in rows]
 
 
 def refuse_own_names(table: str, named: Mapping[str, str]) -> None:

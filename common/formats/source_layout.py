@@ -59,6 +59,9 @@ class SourceLayout:
         The names of the others.
     has_folders_of_several_image_sets : bool
         So that a folder's name names no site.
+    image_sets : dict
+        By dataset, what the image table says of the plate, well and site of each image set, by column; without the
+        datasets whose image tables are so large that they were not read whole.
     prefix_of : callable
         Returns the beginning of a table's final column names; empty where they keep the names they have.
     """
@@ -69,6 +72,7 @@ class SourceLayout:
     datasets: list[str] = field(default_factory=list)
     prefix_of: Callable[[str], str] = lambda _: ""
     has_folders_of_several_image_sets: bool = False
+    image_sets: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     _filled: int = 0
     _notes: set[str] = field(default_factory=set)
 

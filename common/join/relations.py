@@ -18,7 +18,7 @@ from pycytominer_transform.common.model.naming import (
     profile_order,
 )
 from pycytominer_transform.common.model.options import did_you_mean, search_regex
-from pycytominer_transform.common.model.parents import choose_anchor, object_number, parent_number
+from pycytominer_transform.common.model.parents import object_number, parent_number
 
 KEY_NAMES = (DATASET, TABLE_NUMBER, IMAGE_NUMBER)
 
@@ -127,7 +127,7 @@ def plan_join(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> J
         A table is not related to the anchor, is a child's child, there is nothing to aggregate, or the pattern finds
         no column of the image table.
     """
-    anchor = manifest.schema_of(choose_anchor(manifest.preset, list(map(manifest.schema_of, manifest.compartments))))
+    anchor = manifest.schema_of(manifest.anchor)
     partners = _image_partner(manifest, anchor)
     partners += _upwards(manifest, anchor)
     children = _children(manifest, [anchor.table, *(each.table for each in partners if each.object_number)])

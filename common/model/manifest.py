@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import replace
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.model.column_types import ColumnType
-from pycytominer_transform.common.model.naming import DATASET, TABLE_NUMBER
+from pycytominer_transform.common.model.naming import CELL_ID, DATASET, TABLE_NUMBER
+from pycytominer_transform.common.model.parents import choose_anchor
 from pycytominer_transform.common.model.preset import Preset
 from pycytominer_transform.common.model.provenance import Step as Step
 from pycytominer_transform.common.model.provenance import to_json
@@ -23,7 +24,7 @@ from pycytominer_transform.common.model.roles import Role
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_VERSION = 4
+MANIFEST_VERSION = 5
 MANIFESTS_KEPT = 4
 """Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
 
@@ -138,6 +139,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         What a later stage does with a bad dataset.
     path_columns : tuple of Column
         The columns whose values come from the datasets' paths.
+    cell_id_columns : tuple of str
+        The columns of plate, well and site, if their values differ between all image sets of the source; else empty.
     """
 
     source: str
@@ -148,6 +151,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     datasets_total: int
     on_bad_dataset: Literal["fail", "skip"] = "fail"
     path_columns: tuple[Column, ...] = ()
+    cell_id_columns: tuple[str, ...] = ()
     provenance: tuple[Step, ...] = ()
     version: int = MANIFEST_VERSION
 
@@ -169,11 +173,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The tables of objects, in the manifest's order."""
         return tuple(schema.table for schema in self.tables if schema.table != self.preset.image)
 
+    @property
+    def anchor(self) -> str:
+        """The table whose objects the rows of profiles are."""
+        return choose_anchor(self.preset, list(map(self.schema_of, self.compartments)))
+
+    @property
+    def makes_cell_ids(self) -> bool:
+        """Whether the tools make a column of cell IDs; not where the source has one."""
+        there = {column.name.lower() for schema in self.tables for column in schema.columns}
+        return bool(self.compartments) and CELL_ID.lower() not in there
+
     def own_columns(self, schema: TableSchema) -> tuple[Column, ...]:
         """List the columns that the tools add to a table.
 
-        These are its dataset, a table number if it has none, and metadata from paths that neither it nor the image
-        table has.
+        These are its dataset, a table number if it has none, metadata from paths that neither it nor the image table
+        has, and of the anchor the cell ID, unless there is one.
         """
         return self._own_columns[schema.table]
 
@@ -187,6 +202,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 columns.append(Column("", TABLE_NUMBER, "int64", "identifier"))
             more = [column for column in self.path_columns if held_as(column.name, (*images, *schema.columns)) is None]
             added[schema.table] = (*columns, *more)
+        if self.makes_cell_ids:
+            added[self.anchor] += (Column("", CELL_ID, "string", "identifier"),)
         return added
 
     @property

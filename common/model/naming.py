@@ -11,14 +11,17 @@ DATASET = "Metadata_Dataset"
 TABLE_NUMBER = "Metadata_TableNumber"
 IMAGE_NUMBER = "Metadata_ImageNumber"
 OBJECT_NUMBER = "Metadata_ObjectNumber"
+CELL_ID = "Metadata_CellID"
+PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
+SITE = "Metadata_Site"
 
 WHOLE_NUMBER = "-?[0-9]{1,18}"
 """The form of a table number stored as text that is sorted as a number."""
 
 # A01, a1, and IN Carta's A - 1.
 _WELL = re.compile(r"\s*([A-Za-z]{1,2})[ -]*0*([0-9]{1,2})\s*")
-_FIRST = (TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
+_FIRST = (TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER, CELL_ID)
 _GROUPS = ("Image_", "Cytoplasm_", "Cells_", "Nuclei_")
 
 
@@ -93,7 +96,7 @@ def final_names(
 def profile_order(names: Iterable[str]) -> list[str]:
     """Return the columns of profiles in their order.
 
-    Table, image and object number, then all columns with ``Metadata`` in their names, then those of image,
+    Table, image and object number and cell ID, then all columns with ``Metadata`` in their names, then those of image,
     cytoplasm, cells and nuclei, then the rest; each group in the order given, which is the source's.
     """
 

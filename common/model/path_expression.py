@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
+from pycytominer_transform.common.model.naming import CELL_ID, DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
 from pycytominer_transform.common.model.options import compiled_regex
 
 NONE = "none"
 """The value of `--path-metadata` that takes nothing from paths."""
 
-_TAKEN = {name.lower() for name in (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)}
+_TAKEN = {name.lower() for name in (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER, CELL_ID)}
 
 
 def column_of(group: str) -> str:

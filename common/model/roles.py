@@ -22,7 +22,7 @@ _KEY = b"pct.column_role"
 
 # Also of averages over children (Cells_Mean_Spots_Location_Center_X): an average of positions is a position.
 _IDENTIFIER = re.compile(
-    r"(?:^|_)(?:ImageNumber|ObjectNumber|TableNumber|Number_Object_Number|Parent_[^/]+"
+    r"(?:^|_)(?:ImageNumber|ObjectNumber|TableNumber|CellID|Number_Object_Number|Parent_[^/]+"
     r"|Neighbors_(?:First|Second)ClosestObjectNumber(?:_.+)?|TrackObjects_(?:Label|Parent(?:Image|Object)Number)(?:_.+)?)$"
 )
 _LOCATION = re.compile(

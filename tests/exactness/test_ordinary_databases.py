@@ -39,7 +39,7 @@ def prefixed(prefix: str, *tables: str) -> dict[str, str]:
 
 
 def rows_of(path: Path) -> pa.Table:
-    return parquet_table(path).drop_columns(["Metadata_Dataset"])
+    return parquet_table(path).drop_columns(["Metadata_CellID", "Metadata_Dataset"])
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_two_experiments_in_a_database_are_datasets(
         copy_tables(both, plate, prefixed(prefix))
     copy_tables(both, plates[0], {"Per_Image": "Illum_Per_Image"})
     table = parquet_table(convert(both.parent, how, Options(discover=("--part-size", "8kB"))))
-    own = ["Metadata_Dataset", "Metadata_TableNumber"]
+    own = ["Metadata_CellID", "Metadata_Dataset", "Metadata_TableNumber"]
     for dataset, plate in zip(("DefaultDB.db/A", "DefaultDB.db/my expt"), plates, strict=True):
         alone = convert(plate, options=Options(write=("--overwrite",)))
         assert oracle.compare(oracle.profiles(plate, "cellprofiler_sqlite"), alone) == []

@@ -41,7 +41,8 @@ def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, conv
     given = parquet_table(convert(shared_data / "in_carta"))
     wanted = pq.read_table(shared_data / "expected" / "in_carta.parquet")
     assert set(given.column_names) - set(wanted.column_names) == {
-        "Metadata_Dataset", "Metadata_TableNumber", "Metadata_Plate", "Metadata_Well", "Metadata_Site"
+        "Metadata_CellID", "Metadata_Dataset", "Metadata_TableNumber",
+        "Metadata_Plate", "Metadata_Well", "Metadata_Site",
     }  # fmt: skip
     assert given["Metadata_Plate"].equals(given["Plate ID"])
     assert given["Metadata_Site"].equals(given["FOV"])
@@ -88,16 +89,18 @@ def test_one_file_is_a_source_too_and_is_named_in_every_row(tmp_path: Path, conv
 
 
 def test_packed_and_with_semicolons_it_is_the_same(tmp_path: Path, convert: Convert) -> None:
-    expected = parquet_table(convert(write_runs(tmp_path / "plain", RUNS))).drop_columns("Metadata_Dataset")
+    expected = parquet_table(convert(write_runs(tmp_path / "plain", RUNS))).drop_columns(
+        ["Metadata_CellID", "Metadata_Dataset"]
+    )
     semicolons = write_runs(tmp_path / "semicolons", RUNS, ";")
-    assert parquet_table(convert(semicolons)).drop_columns("Metadata_Dataset").equals(expected)
+    assert parquet_table(convert(semicolons)).drop_columns(["Metadata_CellID", "Metadata_Dataset"]).equals(expected)
     for path in list(semicolons.rglob("*.csv")):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     table = parquet_table(convert(semicolons))
     by_number = table.take(sorted(range(table.num_rows), key=lambda i: -table["Nuc; Area, wv1"][i].as_py()))
     wanted = expected.take(sorted(range(expected.num_rows), key=lambda i: -expected["Nuc; Area, wv1"][i].as_py()))
-    assert by_number.drop_columns(["Metadata_Dataset", "Metadata_TableNumber"]).equals(
+    assert by_number.drop_columns(["Metadata_CellID", "Metadata_Dataset", "Metadata_TableNumber"]).equals(
         wanted.drop_columns("Metadata_TableNumber")
     )
 
@@ -165,7 +168,8 @@ def test_a_preset_of_ones_own_for_files_of_one_table(tmp_path: Path, convert: Co
     (tmp_path / "source" / "x.csv").write_text("Id,Well,Area\n2,01,0.5\n1,,\n")
     options = Options(discover=("--preset", str(tmp_path / "own.toml")))
     rows = parquet_table(convert(tmp_path / "source", options=options)).to_pylist()
+    own = {"Metadata_Dataset": "x.csv"}
     assert rows == [
-        {"Metadata_Dataset": "x.csv", "Rows_Area": 0.5, "Rows_Id": 2.0, "Rows_Well": "01"},
-        {"Metadata_Dataset": "x.csv", "Rows_Area": None, "Rows_Id": 1.0, "Rows_Well": ""},
+        own | {"Metadata_CellID": "x.csv:1", "Rows_Area": 0.5, "Rows_Id": 2.0, "Rows_Well": "01"},
+        own | {"Metadata_CellID": "x.csv:2", "Rows_Area": None, "Rows_Id": 1.0, "Rows_Well": ""},
     ]

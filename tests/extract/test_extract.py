@@ -111,7 +111,7 @@ def test_identifiers_and_counts_are_int64_and_text_is_string_and_all_else_is_a_f
         for field in table_at(bundle / "part-000001" / f"{table}.arrow").schema:
             whole = ("Number", "Parent_Cells", "Parent_Nuclei", "Group_Index", "Metadata_Site", "_Count")
             if field.name.startswith(("Image_FileName", "Image_PathName")) or field.name in (
-                "Metadata_Plate", "Metadata_Well", "Metadata_Dataset",
+                "Metadata_Plate", "Metadata_Well", "Metadata_Dataset", "Metadata_CellID",
             ):  # fmt: skip
                 assert field.type == pa.string(), field
             elif field.name.endswith(whole) or "Count_" in field.name:

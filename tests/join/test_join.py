@@ -141,7 +141,9 @@ def test_a_source_without_image_tables_still_joins(tmp_path: Path, convert: Conv
     options = Options(discover=("--path-metadata", "none"), join=("--unmatched", unmatched))
     table = parquet_table(convert(source, options=options))
     assert table.num_rows == len(rows) > 10
-    assert [dict(row) for row in table.to_pylist()] == rows
+    assert table.drop_columns("Metadata_CellID").to_pylist() == [
+        {name: value for name, value in row.items() if name != "Metadata_CellID"} for row in rows
+    ]
 
 
 def test_an_image_set_without_its_row_lacks_an_image(tmp_path: Path, convert: Convert) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import oracle_cell_ids as cell_ids
 from oracle_compare import compare
 from oracle_paths import path_metadata
 from oracle_sources import Dataset, Sheet, Value, csv_datasets, sqlite_datasets
@@ -142,11 +143,12 @@ def profiles(source: Path, layout: str | Layout = "cellprofiler_csv", choices: C
     paths = path_metadata(source, [dataset.path for dataset in datasets]) if plan.kind == "csv" else {}
     join = _Join(plan, choices or Choices(), source.resolve().name, paths)
     kinds = {table: column_kinds([d.sheets[table] for d in datasets], join.choices.columns) for table in plan.tables}
-    rows = [
-        row
+    identified = [
+        identity_and_row
         for ordinal, dataset in enumerate(datasets, start=1)
-        for row in join.dataset_rows(dataset, kinds, ordinal if len(datasets) > 1 else None)
+        for identity_and_row in join.dataset_rows(dataset, kinds, ordinal if len(datasets) > 1 else None)
     ]
+    rows = cell_ids.with_cell_ids(identified, join.image_sets)
     names = column_order(dict.fromkeys(name for row in rows for name in row))
     return [{name: row.get(name) for name in names} for row in rows]
 
@@ -165,7 +167,7 @@ def final_name(table: str, column: str, identifying: str) -> str:
 
 def column_order(names: Iterable[str]) -> list[str]:
     """Sort columns by group: keys, other metadata, image, cytoplasm, cells, nuclei, the rest; each in its order."""
-    first = ["Metadata_TableNumber", "Metadata_ImageNumber", "Metadata_ObjectNumber"]
+    first = ["Metadata_TableNumber", "Metadata_ImageNumber", "Metadata_ObjectNumber", "Metadata_CellID"]
     groups = ["Image_", "Cytoplasm_", "Cells_", "Nuclei_"]
 
     def rank(name: str) -> int:
@@ -186,8 +188,11 @@ class _Join:
     choices: Choices
     source_name: str
     paths: Mapping[str, Row] = field(default_factory=dict)
+    image_sets: list[cell_ids.Place] = field(default_factory=list)
 
-    def dataset_rows(self, dataset: Dataset, kinds: Mapping[str, Mapping[str, str]], ordinal: int | None) -> list[Row]:
+    def dataset_rows(
+        self, dataset: Dataset, kinds: Mapping[str, Mapping[str, str]], ordinal: int | None
+    ) -> list[tuple[cell_ids.Identity, Row]]:
         """Profiles of one dataset; `ordinal` is its number among several, None where it is alone."""
         layout = self.layout
         typed = {table: self._rows(dataset.sheets[table], kinds[table]) for table in layout.tables}
@@ -198,7 +203,8 @@ class _Join:
         by_object = {table: self._index(table, typed[table]) for table in layout.partners}
         by_image = {self._image_key(row): row for row in typed["image"]}
         empty = {table: dict.fromkeys(kinds[table]) for table in layout.tables}
-        result: list[tuple[Key, Row]] = []
+        self.image_sets.extend(cell_ids.place_of(image, path) for image in typed["image"])
+        result: list[tuple[Key, tuple[cell_ids.Identity, Row]]] = []
         for row in typed[layout.anchor]:
             scope = self._image_key(row)
             found: dict[str, Row | None] = {layout.anchor: row, "image": by_image.get(scope)}
@@ -215,7 +221,10 @@ class _Join:
             own |= {name: value for name, value in path.items() if name not in kinds["image"]}
             out = own | named
             number = row[layout.object_number.format(T=layout.anchor.capitalize())]
-            result.append(((*scope, number), out))  # type: ignore[arg-type]
+            numbers = [str(scope[0])] if layout.table_number else []
+            place = cell_ids.place_of(found["image"], path) if found["image"] is not None else None
+            identity = cell_ids.Identity([str(own["Metadata_Dataset"]), *numbers, str(scope[1])], place, str(number))
+            result.append(((*scope, number), (identity, out)))  # type: ignore[arg-type]
         return [row for _, row in sorted(result, key=lambda item: item[0])]
 
     def _rows(self, sheet: Sheet, kinds: Mapping[str, str]) -> list[Row]:

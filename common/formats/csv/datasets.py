@@ -14,7 +14,7 @@ from pycytominer_transform.common.formats.csv.combined import combined_table
 from pycytominer_transform.common.formats.csv.file_names import find_exports, is_csv_name
 from pycytominer_transform.common.formats.csv.files import csv_rows, open_csv
 from pycytominer_transform.common.formats.csv.head import FIRST_BYTES, CsvHead, read_head
-from pycytominer_transform.common.formats.samples import TableSample
+from pycytominer_transform.common.formats.samples import TableSample, wells_and_sites
 from pycytominer_transform.common.formats.source_layout import DatasetTable
 from pycytominer_transform.common.formats.table_names import export_name, is_chosen, table_matcher
 from pycytominer_transform.common.model.conversion import number_of
@@ -47,6 +47,8 @@ class CsvDataset:
         What `read` passed over, or read otherwise than it is written.
     has_several_image_sets : bool
         Whether `read` found that the image table has several rows.
+    image_sets : list of dict, optional
+        What the image table says of the plate, well and site of each image set, if `read` found it small.
     """
 
     root: Location
@@ -57,6 +59,7 @@ class CsvDataset:
     prefix: str = ""
     notes: list[str] = field(default_factory=list)
     has_several_image_sets: bool = False
+    image_sets: list[dict[str, str]] | None = None
 
     @property
     def has_compartments(self) -> bool:
@@ -141,7 +144,11 @@ class CsvDataset:
         for table, head in heads.items():
             samples[table].add(head.header, head.sample)
         if self.preset.image in heads:
-            self.has_several_image_sets = len(heads[self.preset.image].sample) > 1
+            image = heads[self.preset.image]
+            self.has_several_image_sets = len(image.sample) > 1
+            # Rows of delimiters alone are no image sets.
+            filled = [row for row in image.sample if any(row)]
+            self.image_sets = wells_and_sites(image.header, filled) if image.is_whole else None
         return tables
 
     def _keys(self, table: str) -> list[str]:

@@ -41,6 +41,8 @@ class CsvHead:
         The names above the column names, if the file has two header rows.
     notes : tuple of str
         What was passed over, or read otherwise than it is written, for the user to know.
+    is_whole : bool
+        Whether the sample is all rows of the file.
     """
 
     header: tuple[str, ...]
@@ -48,6 +50,7 @@ class CsvHead:
     delimiter: str = ","
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 def read_head(
@@ -202,7 +205,7 @@ def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, show
     if len(rows) < header_rows:
         return CsvHead((), [], delimiter)
     labels = tuple(rows[0]) if header_rows > 1 else ()
-    return CsvHead(tuple(rows[header_rows - 1]), rows[header_rows:], delimiter, labels)
+    return CsvHead(tuple(rows[header_rows - 1]), rows[header_rows:], delimiter, labels, is_whole=is_all)
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:

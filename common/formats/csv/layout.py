@@ -101,6 +101,8 @@ class CsvLayout(Layout):
                 found = dataset.read(samples)
                 layout.report_notes(dataset.notes)
                 layout.has_folders_of_several_image_sets |= dataset.has_several_image_sets
+                if dataset.image_sets is not None:
+                    layout.image_sets[dataset.name] = dataset.image_sets
                 # Inflated, since that is what memory holds.
                 size = sum(inflated_size(root / table.path, table.bytes) for table in found)
                 layout.add(dataset.name, found, size, options.part_size)

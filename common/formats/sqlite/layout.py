@@ -98,9 +98,15 @@ class SqliteLayout(Layout):
         for number, export in enumerate(exports, start=1):
             progress("looking at datasets", number, len(exports))
             with layout.dataset(options, len(exports)):
-                layout.parts += sqlite_tables.read_sqlite_dataset(
-                    root / export.relative, export, preset, options.part_size, samples, layout.report_notes
+                file = root / export.relative
+                parts = sqlite_tables.read_sqlite_dataset(
+                    file, export, preset, options.part_size, samples, layout.report_notes
                 )
+                if preset.image in tables:
+                    layout.image_sets[export.name] = sqlite_tables.read_wells_and_sites(
+                        file, export, export.tables[preset.image]
+                    )
+                layout.parts += parts
                 layout.datasets.append(export.name)
         name_of = {source.table: source.sqlite_table for part in reversed(layout.parts) for source in part}
         layout.samples = dict(samples)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pycytominer_transform.common.errors import BadDatasetError
-from pycytominer_transform.common.formats.samples import TableSample
+from pycytominer_transform.common.formats.samples import TableSample, names_well_or_site, wells_and_sites
 from pycytominer_transform.common.formats.source_layout import DatasetTable
 from pycytominer_transform.common.formats.sqlite.files import (
     connect,
@@ -216,6 +216,15 @@ def read_sqlite_dataset(
         ]
         for part in cut_into_parts(tables, preset, round(size * export.share), part_size)
     ]  # fmt: skip
+
+
+def read_wells_and_sites(place: Location, export: SqliteExport, name: str) -> list[dict[str, str]]:
+    """Return the values of plate, well and site in each row of an image table; see `wells_and_sites`."""
+    path = place.local_file()
+    with connect(path, shown_name(path, export.relative)) as connection:
+        columns = [column for column in declared_columns(connection, name) if names_well_or_site(column)]
+        terms = ", ".join(map(quoted, columns)) or "NULL"
+        return wells_and_sites(columns, connection.execute(f"SELECT {terms} FROM {quoted(name)}"))
 
 
 def _missing_keys(table: str, columns: Iterable[str], preset: Preset) -> list[str]:

@@ -44,7 +44,9 @@ def wanted() -> list[dict[str, Any]]:
 
 
 def without_own_columns(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.drop_columns(["Metadata_Dataset", "Metadata_TableNumber"]).to_pylist()
+    rows: list[dict[str, Any]] = table.drop_columns(
+        ["Metadata_CellID", "Metadata_Dataset", "Metadata_TableNumber"]
+    ).to_pylist()
     return rows
 
 
@@ -91,7 +93,14 @@ def test_only_common_columns(tmp_path: Path, convert: Convert) -> None:
     plate_file(tmp_path / "source" / "a.npz", [[1, 2]], [[0.1, 0.2]], {"Metadata_Well": "A01", "x": 1})
     plate_file(tmp_path / "source" / "b.npz", [[3]], None, {"Metadata_Well": "A02"})
     table = parquet_table(convert(tmp_path / "source", "files", Options(discover=["--columns", "intersection"])))
-    names = ["Metadata_Dataset", "Metadata_NPZSource", "Metadata_TableNumber", "Metadata_Well", "DP_1"]
+    names = [
+        "Metadata_CellID",
+        "Metadata_Dataset",
+        "Metadata_NPZSource",
+        "Metadata_TableNumber",
+        "Metadata_Well",
+        "DP_1",
+    ]
     assert sorted(table.column_names) == sorted(names)
 
 
