@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import StorageError
 from pycytominer_transform.common.runtime.messages import size
+from pycytominer_transform.common.runtime.signals import interruptible
 from pycytominer_transform.common.storage.temporary_names import scratch_folder
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def open_duckdb(*, threads: int, memory: int) -> Iterator[duckdb.DuckDBPyConnect
     # Tables are registered with a cursor, so they go with it.
     cursor = _thread.database.connection.cursor()
     try:
-        yield cursor
+        with interruptible(cursor.interrupt):
+            yield cursor
     except BaseException as error:
         _thread.database.close()
         _thread.database = None

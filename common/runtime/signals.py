@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from types import FrameType
 from typing import NoReturn
 
@@ -37,7 +38,7 @@ _VERBS = {
 }
 _PATIENCE = 1.0
 """Seconds in which the main thread must have noticed a signal; a query in SQLite or DuckDB may never."""
-_CLEAN_UP_PATIENCE = 30.0
+_CLEAN_UP_SECONDS = 30
 """Seconds in which it must then have cleaned up; if a library swallowed the exception, it never begins to."""
 
 
@@ -49,6 +50,7 @@ class _Process:
     interruption: BaseException | None = None
     is_exiting = False
     cleanups: dict[object, Callable[[], None]] = {}  # noqa: RUF012
+    interrupts: dict[object, Callable[[], None]] = {}  # noqa: RUF012
     lock = threading.Lock()
 
 
@@ -164,12 +166,34 @@ def _watch(report: Callable[[BaseException], int]) -> int:
                 if not handled or signal.getsignal(number[0]) is not _raise:
                     continue
                 time.sleep(_PATIENCE)
-                # The end of the watch, or a further signal, can be read.
-                if _Process.interruption is None or not select.select([signals], [], [], _CLEAN_UP_PATIENCE)[0]:
+                if _Process.interruption is None or not _ends(signals):
                     clean_up_and_exit(report(_kind(number[0])()))
 
     threading.Thread(target=watch, name="pct-signals", daemon=True).start()
     return writer
+
+
+def _ends(signals: FileIO) -> bool:
+    """Return whether the main thread ends in time; a query that runs on is interrupted."""
+    for _ in range(_CLEAN_UP_SECONDS):
+        for interrupt in list(_Process.interrupts.values()):
+            with suppress(Exception):  # It may have ended just now.
+                interrupt()
+        # The end of the watch, or a further signal, can be read.
+        if select.select([signals], [], [], 1)[0]:
+            return True
+    return False
+
+
+@contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call a function from another thread, every second, if the block goes on after a signal."""
+    key = object()
+    _Process.interrupts[key] = interrupt
+    try:
+        yield
+    finally:
+        del _Process.interrupts[key]
 
 
 def raise_if_interrupted() -> None:
