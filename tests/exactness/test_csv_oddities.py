@@ -137,11 +137,19 @@ def test_a_whole_number_is_exact(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "9" * 400, "1e99999999999999999999"])
-def test_a_number_too_large_is_none(text: str) -> None:
-    for kind in ("int64", "float64"):
-        with pytest.raises(ValueError, match=r"\d|Inf"):
-            number_of(text, kind)
+def test_a_number_too_large_is_no_whole_number_and_an_infinite_measurement(
+    text: str, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"\d|Inf"):
+        number_of(text, "int64")
+    infinite = float(text)
+    assert number_of(text, "float64") == infinite
     assert number_of("-Infinity", "float64") == float("-inf")
+    # The same whether another value of the file is bad, so that its values are looked at one by one, or not.
+    for bad in ("1", "oops"):
+        folder = write_folder(source / bad, cells={"AreaShape_Area": [text, bad, 1]})
+        rows = rows_of(folder, tmp_path / f"made-{bad}", Options(extract=("--on-bad-value", "null")))
+        assert rows[0]["Cells_AreaShape_Area"] == infinite
 
 
 def test_an_empty_source_is_not_the_current_folder(capfd: pytest.CaptureFixture[str]) -> None:

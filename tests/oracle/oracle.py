@@ -203,7 +203,8 @@ class _Join:
         by_object = {table: self._index(table, typed[table]) for table in layout.partners}
         by_image = {self._image_key(row): row for row in typed["image"]}
         empty = {table: dict.fromkeys(kinds[table]) for table in layout.tables}
-        self.image_sets.extend(cell_ids.place_of(image, path) for image in typed["image"])
+        own_path = {name: value for name, value in path.items() if name not in kinds["image"]}
+        self.image_sets.extend(cell_ids.place_of(image, own_path) for image in typed["image"])
         result: list[tuple[Key, tuple[cell_ids.Identity, Row]]] = []
         for row in typed[layout.anchor]:
             scope = self._image_key(row)
@@ -218,11 +219,11 @@ class _Join:
             own: Row = {"Metadata_Dataset": dataset.path if dataset.path != "." else self.source_name}
             if ordinal is not None:
                 own["Metadata_TableNumber"] = ordinal
-            own |= {name: value for name, value in path.items() if name not in kinds["image"]}
+            own |= own_path
             out = own | named
             number = row[layout.object_number.format(T=layout.anchor.capitalize())]
             numbers = [str(scope[0])] if layout.table_number else []
-            place = cell_ids.place_of(found["image"], path) if found["image"] is not None else None
+            place = cell_ids.place_of(found["image"], own_path) if found["image"] is not None else None
             identity = cell_ids.Identity([str(own["Metadata_Dataset"]), *numbers, str(scope[1])], place, str(number))
             result.append(((*scope, number), (identity, out)))  # type: ignore[arg-type]
         return [row for _, row in sorted(result, key=lambda item: item[0])]

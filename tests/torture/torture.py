@@ -1,4 +1,4 @@
-"""Kill `pct-flow` at random moments, start it again, and see that it ends as if nothing had been.
+"""Kill `pct-flow` at random moments, or do it other harm, start it again, and see that it ends as if nothing had been.
 
     make torture ARGS='--kills 200 [--seed S]'
     make torture ARGS='--seed S --job N'
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -180,6 +181,8 @@ def main(argv: list[str] | None = None) -> int:
     words = build_parser().parse_args(argv)
     if words.folder:
         words.folder.mkdir(parents=True, exist_ok=True)
+    # As `nohup` would have the flows ignore the end of their terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     folder = Path(tempfile.mkdtemp(prefix="pct-torture-", dir=words.folder))
     if words.together:
         wrong = all_together(folder)

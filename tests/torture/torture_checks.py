@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pycytominer_transform.common.storage.folder_lock import LOCK_FILE
 from pycytominer_transform.common.storage.temporary_names import TEMPORARY_SUFFIX
 
-__all__ = ["Reference", "Said", "content", "cut_power", "identity", "parts_in", "said"]
+__all__ = ["Reference", "Said", "content", "cut_power", "flip_bits", "identity", "parts_in", "said"]
 
 Content = Mapping[str, bytes]
 
@@ -54,9 +55,12 @@ class Reference:
         parts = {file.name: file for file in output.iterdir()} if output.is_dir() else parts_in(work)
         return cls(content(output), {name: content(path) for name, path in parts.items()}, seconds)
 
-    def complain_of_output(self, output: Path) -> str:
-        """Say what is wrong with an output, nothing where it is the same."""
+    def complain_of_output(self, output: Path, *, values_alone: bool = False) -> str:
+        """Say what is wrong with an output, nothing where it is the same, or has the same values."""
         made = content(output)
+        if values_alone and made.keys() == self.output.keys():
+            other = [name for name in made if not _table(made[name]).equals(_table(self.output[name]))]
+            return f"other values in {other}" if other else ""
         if made == self.output:
             return ""
         if made.keys() != self.output.keys():
@@ -67,9 +71,10 @@ class Reference:
             return f"the output cannot be read: {error}"
         return f"the output can be read ({equal}), but has other bytes than an undisturbed run's"
 
-    def complain_of_parts(self, work: Path) -> str:
+    def complain_of_parts(self, work: Path, but: Collection[str] = ()) -> str:
         """Say which parts have a final name and are not what an undisturbed run makes of them."""
-        wrong = [name for name, path in parts_in(work).items() if content(path) != self.parts.get(name)]
+        parts = {name: path for name, path in parts_in(work).items() if name not in but}
+        wrong = [name for name, path in parts.items() if content(path) != self.parts.get(name)]
         return f"half-done under the final name: {wrong}" if wrong else ""
 
 
@@ -129,6 +134,31 @@ def cut_power(random: Random, *places: Path) -> int:
             if random.random() < 0.3:
                 shutil.rmtree(folder)
     return spoilt
+
+
+def flip_bits(random: Random, work: Path) -> list[str]:
+    """Change a bit in the data of some finished parts, as a disk that rots may; gives the parts' names.
+
+    Footers are left alone: nothing in Parquet or Arrow IPC tells that one of theirs is another.
+    """
+    parts = parts_in(work)
+    chosen = random.sample(sorted(parts), min(len(parts), 2))
+    for name in chosen:
+        files = (
+            [file for file in parts[name].iterdir() if file.name != "manifest.arrow"] if parts[name].is_dir() else []
+        )
+        file = random.choice(sorted(files) or [parts[name]])
+        data = bytearray(file.read_bytes())
+        magic = 6 if file.suffix == ".arrow" else 4
+        footer = int.from_bytes(data[-magic - 4 : -magic], "little") + magic + 4
+        place = random.randrange(magic + 2, len(data) - footer)
+        data[place] ^= 1 << random.randrange(8)
+        file.write_bytes(data)
+    return chosen
+
+
+def _table(data: bytes) -> pa.Table:
+    return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
 
 
 def _spoil(file: Path, random: Random) -> None:

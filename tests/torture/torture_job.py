@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,19 +18,47 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from torture_checks import Reference, Said, cut_power, identity, parts_in, said
-from torture_plan import PARTS, Kill, Plan
-from torture_processes import BOUND, end_session, session, wait_for_end, workers
+from torture_checks import Reference, Said, cut_power, flip_bits, identity, parts_in, said
+from torture_plan import PARTS, SURVIVED, Kill, Plan
+from torture_processes import BOUND, end_session, servers, session, wait_for_end, workers
 
 __all__ = ["Job", "Location", "Torture", "WrongError"]
 
 PATIENCE = 300
 OLD = b"an output that was there before"
 OLD_PART = "part-000001.parquet"
+_EXPECTED = {"hangup": "the terminal was closed", "tmp": "TMPDIR"}
+"""What a run's errors say that is ended by something else than SIGKILL."""
 
 
 class WrongError(Exception):
     """Something that must hold does not."""
+
+
+class Terminal:
+    """A terminal for a job to write to, which can be taken away; until then what it says goes to a file."""
+
+    def __init__(self, told: Path) -> None:
+        self._ours, self.theirs = os.openpty()
+        self._told, self._taken = told, threading.Event()
+        self._reader = threading.Thread(target=self._read)
+
+    def begin(self) -> None:
+        """Read what is said, once the job has the other end."""
+        os.close(self.theirs)
+        self._reader.start()
+
+    def take(self) -> None:
+        """Take it away."""
+        self._taken.set()
+        self._reader.join()
+
+    def _read(self) -> None:
+        with self._told.open("wb", buffering=0) as told, suppress(OSError):
+            while not self._taken.is_set():
+                if select.select([self._ours], [], [], 0.02)[0]:
+                    told.write(os.read(self._ours, 1 << 16).replace(b"\r\n", b"\n"))
+        os.close(self._ours)
 
 
 @dataclass(frozen=True)
@@ -63,16 +94,21 @@ class Location:
         for name in ("out", "work", "tmp", "home"):
             (self.folder / name).mkdir(parents=True)
 
-    def start(self, words: list[str], number: int) -> subprocess.Popen[bytes]:
-        """Start the job in a session of its own; what it says lies in a file."""
+    def start(self, words: list[str], number: int, terminal: Terminal | None = None) -> subprocess.Popen[bytes]:
+        """Start the job in a session of its own; what it says lies in a file, or goes to a terminal."""
         tool = str(Path(sys.executable).with_name("pct-flow"))
         given = ["-o", str(self.output), "--part-size", "1", "--workers", "2"]
         given += [] if self.is_folder else ["--work-dir", str(self.folder / "work")]
-        with (self.folder / f"said-{number}").open("wb") as told:
+        with self.told(number).open("wb") as file:
+            told = terminal.theirs if terminal else file
             return subprocess.Popen(
                 [tool, str(self.source), *given, "--log-format", "json", *words], env=self.environment(),
                 stdin=subprocess.DEVNULL, stdout=told, stderr=told, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
+
+    def told(self, number: int) -> Path:
+        """Give the file of what a run says."""
+        return self.folder / f"said-{number}"
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a user who knows nothing of Prefect."""
@@ -82,7 +118,7 @@ class Location:
 
     def said(self, number: int) -> Said:
         """Read what a run said."""
-        return said((self.folder / f"said-{number}").read_text(errors="replace"))
+        return said(self.told(number).read_text(errors="replace"))
 
     @property
     def phase(self) -> str:
@@ -130,6 +166,9 @@ class Job:
     torture: Torture = field(default_factory=Torture)
     _finished: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     _leaders: list[int] = field(default_factory=list)
+    _rotten: set[str] = field(default_factory=set)
+    _terminal: Terminal | None = None
+    _is_taken: bool = False
 
     def run(self) -> Torture:
         """Start the job, kill it as planned, and let it end."""
@@ -141,6 +180,7 @@ class Job:
         finally:
             for leader in self._leaders:
                 end_session(leader)
+            self._take_terminal()
         return self.torture
 
     def _run(self, kills: list[Kill]) -> None:
@@ -149,7 +189,7 @@ class Job:
             if not self._awaits(process, kill) or not self._kill(process, kill):
                 self.torture.too_late += 1
                 break
-            if kill.victim != "worker":
+            if kill.victim not in SURVIVED:
                 self._after(process, kill)
                 if self._is_written() and not self.place.work.exists():
                     # It had nothing left to do but to say so; the same command would refuse the output.
@@ -167,29 +207,44 @@ class Job:
             self.place.output.write_bytes(OLD)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._finished = {name: identity(path) for name, path in parts_in(self.place.work).items()}
+        self._take_terminal()
+        finished = {name: path for name, path in parts_in(self.place.work).items() if name not in self._rotten}
+        self._finished = {name: identity(path) for name, path in finished.items()}
         self.torture.runs += 1
-        process = self.place.start(self.plan.words, self.torture.runs)
+        if self.plan.takes_terminal and not self._is_taken:
+            self._terminal = Terminal(self.place.told(self.torture.runs))
+        process = self.place.start(self.plan.words, self.torture.runs, self._terminal)
+        if self._terminal:
+            self._terminal.begin()
         self._leaders.append(process.pid)
         return process
+
+    def _take_terminal(self) -> None:
+        if self._terminal:
+            self._terminal.take()
+            self._terminal = None
 
     def _awaits(self, process: subprocess.Popen[bytes], kill: Kill) -> bool:
         """Wait for the moment of a kill; gives whether the job was still at work."""
         began = time.monotonic()
         before = len(parts_in(self.place.work))
         wanted = before + 1 + int(kill.at * (PARTS - before)) if before < PARTS else 0
-        written = 0.0
+        written = served = 0.0
         while process.poll() is None:
             self._look_at_output()
             now = time.monotonic()
             if kill.moment == "write" and not written and self._writes():
                 written = now
+            if kill.victim == "server" and not served and servers(process.pid):
+                served = now
             due = {
                 "time": now - began >= kill.at * self.reference.seconds,
                 "parts": len(parts_in(self.place.work)) >= min(wanted, PARTS),
                 "write": bool(written) and now - written >= kill.at,
+                "start": bool(served) and now - served >= kill.at,
             }
-            if due[kill.moment] and (kill.victim != "worker" or workers(process.pid)):
+            victims = {"worker": workers, "server": servers}.get(kill.victim, session)
+            if due[kill.moment] and victims(process.pid):
                 return True
             if now - began > PATIENCE:
                 raise WrongError(f"the job is at work for {PATIENCE} s")
@@ -223,19 +278,41 @@ class Job:
         """Kill the victim; gives whether there was one still."""
         phase = "ending" if self._is_written() else self.place.phase
         try:
-            if kill.victim == "worker":
-                found = workers(process.pid)
+            if kill.victim in ("worker", "server"):
+                found = workers(process.pid) if kill.victim == "worker" else servers(process.pid)
                 os.kill(Random(f"{self.plan.seed}/{self.torture.runs}").choice(found), signal.SIGKILL)
             elif kill.victim == "flow":
                 process.kill()
+            elif kill.victim == "terminal":
+                if self._is_taken:
+                    return False
+                self._is_taken = True
+                self._take_terminal()
+            elif kill.victim == "hangup":
+                process.send_signal(signal.SIGHUP)
+            elif kill.victim == "tmp":
+                shutil.rmtree(self.place.folder / "tmp", ignore_errors=True)
             else:
                 os.killpg(process.pid, signal.SIGKILL)
         except (IndexError, ProcessLookupError):
             return False
-        if kill.victim != "worker" and process.wait() == 0:
+        if kill.victim not in SURVIVED and not self._ends(process, kill):
             return False
         self.torture.kills[(f"{kill.victim} at {kill.moment}", self.plan.runner, phase)] += 1
         return True
+
+    def _ends(self, process: subprocess.Popen[bytes], kill: Kill) -> bool:
+        """Wait for the end of a run that is not to survive; gives whether there is something left to do."""
+        code = process.wait(PATIENCE)
+        if kill.victim == "tmp":
+            (self.place.folder / "tmp").mkdir(exist_ok=True)
+        # In its first and last moments no handler of signals is there.
+        codes = {"hangup": (0, 129, -signal.SIGHUP), "tmp": (0, 1)}
+        if code not in codes.get(kill.victim, (0, -signal.SIGKILL)):
+            raise WrongError(
+                f"exit code {code} after {kill.victim}: {self.place.said(self.torture.runs).complaints[-3:]}"
+            )
+        return code != 0
 
     def _is_written(self) -> bool:
         return self.place.output.exists() and not self._is_old()
@@ -253,13 +330,20 @@ class Job:
             random = Random(f"{self.plan.seed}/{self.torture.runs}/power")
             self.torture.spoilt += cut_power(random, self.place.out, self.place.folder / "work")
         if self._is_written():
-            self._demand(self.reference.complain_of_output(self.place.output))
+            self._demand_output()
         # An output folder that was replaced may lie among the parts until it is removed.
         if not (self._is_written() and self.place.is_folder):
-            self._demand(self.reference.complain_of_parts(self.place.work))
-            self._look_at_parts(self.place.said(self.torture.runs))
+            self._demand(self.reference.complain_of_parts(self.place.work, self._rotten))
+            self._look_at_parts(self.place.said(self.torture.runs), _EXPECTED.get(kill.victim))
+        if kill.victim == "bits" and not self._is_written():
+            random = Random(f"{self.plan.seed}/{self.torture.runs}/bits")
+            rotten = flip_bits(random, self.place.work)
+            self.torture.spoilt += len(rotten)
+            self._rotten.update(rotten)
+        if kill.victim == "hangup" and (stays := os.listdir(self.place.folder / "tmp")):
+            raise WrongError(f"left in TMPDIR after SIGHUP: {stays}")
 
-    def _look_at_parts(self, run: Said) -> None:
+    def _look_at_parts(self, run: Said, expected: str | None = None) -> None:
         """See that no part was made again that had been finished before the run began."""
         before = {int(name[5:11]) for name in self._finished}
         if again := sorted(before & set(run.done)):
@@ -267,7 +351,7 @@ class Job:
         now = {name: identity(path) for name, path in parts_in(self.place.work).items()}
         if other := [name for name in self._finished if name in now and now[name] != self._finished[name]]:
             raise WrongError(f"finished parts are other files now: {other}")
-        self._demand("; ".join(run.complaints))
+        self._demand("; ".join(line for line in run.complaints if expected is None or expected not in line))
         self.torture.made += len(run.done)
         self.torture.resumed += len(before)
 
@@ -283,9 +367,14 @@ class Job:
         if wait_for_end(process.pid) > BOUND:
             raise WrongError(f"processes outlive a pct-flow that ended well by more than {BOUND} s")
         self._look_at_parts(run)
-        self._demand(self.reference.complain_of_output(self.place.output))
-        self._check_summary(run.summary)
+        self._demand_output()
+        if not self._is_taken:
+            self._check_summary(run.summary)
         self._check_nothing_else()
+
+    def _demand_output(self) -> None:
+        # A part whose data rotted may be made again, in which case its provenance counts as a new one's.
+        self._demand(self.reference.complain_of_output(self.place.output, values_alone=bool(self._rotten)))
 
     def _check_summary(self, summary: Mapping[str, Any]) -> None:
         figures = {name: summary.get(name) for name in ("parts", "done", "failed", "resumed")}
@@ -302,7 +391,7 @@ class Job:
         if found != {"out": [place.output_name], "work": kept, "tmp": [], "home": []}:
             raise WrongError(f"left behind: {found}")
         if self.plan.keeps:
-            self._demand(self.reference.complain_of_parts(place.work))
+            self._demand(self.reference.complain_of_parts(place.work, self._rotten))
             hidden = [str(path) for path in place.work.rglob(".*")]
             if hidden or len(parts_in(place.work)) != PARTS:
                 raise WrongError(f"the kept work dir has {len(parts_in(place.work))} parts, and {hidden}")

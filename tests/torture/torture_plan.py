@@ -10,22 +10,28 @@ __all__ = ["PARTS", "Kill", "Plan", "draw"]
 
 PARTS = 12
 
-Victim = Literal["flow", "worker", "group", "power"]
-Moment = Literal["time", "parts", "write"]
+Victim = Literal["flow", "worker", "group", "power", "bits", "server", "terminal", "hangup", "tmp"]
+Moment = Literal["time", "parts", "write", "start"]
+SURVIVED = ("worker", "server", "terminal")
+"""What a job goes on after."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One SIGKILL.
+    """One SIGKILL, or another misfortune.
 
     Attributes
     ----------
     victim
         ``flow``: the process that was started, alone; ``worker``: one of its Dask workers; ``group``: all its
-        processes; ``power``: these too, and what was not synced to the disk is cut or gone afterwards.
+        processes; ``power``: these too, and what was not synced to the disk is cut or gone afterwards; ``bits``: all
+        processes, and a bit of each of some finished parts is another one afterwards; ``server``: the private Prefect
+        server; ``terminal``: the terminal that it writes to is gone; ``hangup``: the flow gets SIGHUP; ``tmp``: the
+        folder for temporary files is removed.
     moment, at
         ``time``: after that share of an undisturbed run's length; ``parts``: once that share of the parts still to be
-        made lie in the work dir; ``write``: that share of a second after the output was begun.
+        made lie in the work dir; ``write``: that share of a second after the output was begun; ``start``: that share of
+        a second after the server was started, which takes longer to answer.
     restarts_at_once
         Start the job again without waiting for the end of processes that are left.
     """
@@ -58,6 +64,11 @@ class Plan:
     kills: tuple[Kill, ...]
 
     @property
+    def takes_terminal(self) -> bool:
+        """Whether the job writes to a terminal, which is taken away."""
+        return any(kill.victim == "terminal" for kill in self.kills)
+
+    @property
     def words(self) -> list[str]:
         """Give the options that differ from job to job."""
         chosen = {"--keep-work": self.keeps, "--overwrite": self.overwrites}
@@ -80,9 +91,13 @@ def draw(seed: str, most: int = 3) -> Plan:
 
 
 def _draw_kill(random: Random, runner: str) -> Kill:
+    victims: dict[Victim, int] = {
+        "flow": 5, "group": 2, "power": 3, "bits": 3, "server": 3, "terminal": 1, "hangup": 1, "tmp": 1,
+    }  # fmt: skip
     if runner == "dask":
-        victim: Victim = random.choices(("flow", "worker", "group", "power"), (3, 4, 1, 2))[0]
-    else:
-        victim = random.choices(("flow", "group", "power"), (5, 2, 3))[0]
+        victims |= {"flow": 3, "worker": 5}
+    [victim] = random.choices([*victims], [*victims.values()])
     moment: Moment = random.choices(("time", "parts", "write"), (10, 7, 3))[0]
+    if victim == "server" and random.random() < 0.5:
+        moment = "start"
     return Kill(victim, moment, random.random(), random.random() < 0.5)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["BOUND", "end_session", "session", "wait_for_end", "workers"]
+__all__ = ["BOUND", "end_session", "servers", "session", "wait_for_end", "workers"]
 
 BOUND = 15.0
 """Seconds after which no process of a killed job may be there any more."""
@@ -29,10 +29,19 @@ def session(leader: int) -> list[int]:
 
 def workers(leader: int) -> list[int]:
     """List the Dask workers among them."""
+    return _running(leader, b"spawn_main")
+
+
+def servers(leader: int) -> list[int]:
+    """List the private Prefect servers among them."""
+    return _running(leader, b"prefect_server_main")
+
+
+def _running(leader: int, word: bytes) -> list[int]:
     found = []
     for process in session(leader):
         with suppress(OSError):
-            if b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes():
+            if word in Path(f"/proc/{process}/cmdline").read_bytes():
                 found.append(process)
     return found
 
