@@ -46,7 +46,7 @@ def _column_kind(name: str, sheets: Sequence[Sheet]) -> str:
 
 
 def _is_text(value: Value) -> bool:
-    return isinstance(value, str) and value not in NULL_WORDS and not NUMBER.match(value)
+    return isinstance(value, str) and value not in NULL_WORDS and not NUMBER.match(value.strip(" \t"))
 
 
 def typed(value: Value, kind: str, empty_text: str | None) -> Value:
