@@ -38,7 +38,7 @@ from pycytominer_transform.common.runtime.progress_bars import only_these_bars
 from pycytominer_transform.common.runtime.resources import release_memory
 from pycytominer_transform.common.storage.destination import move_folder, storage_errors
 from pycytominer_transform.common.storage.location import LocalLocation, refuse_among_sources
-from pycytominer_transform.common.write.parquet import is_parquet_entry
+from pycytominer_transform.common.write.outputs import PARQUET_FOLDER, output_kind
 from pycytominer_transform.tools import discover, extract, join, write
 from pycytominer_transform.tools.flow import FlowSummary, Job, flow_runner, prepare
 
@@ -57,14 +57,15 @@ def _run_name() -> str:
 
 @flow(name="pct-flow", flow_run_name=_run_name, persist_result=False)
 def convert(source: str, output: str, options: dict[str, Any] | None = None) -> FlowSummary:
-    """Convert a source to Parquet.
+    """Convert a source to Parquet or AnnData.
 
     Parameters
     ----------
     source : str
         A folder or a file; a prefix or an object of a cloud store.
     output : str
-        ``NAME.parquet`` for one file, else a folder of one file per part; a path, or in ``s3://``, ``gs://``, ``az://``.
+        ``NAME.parquet`` for one file, ``NAME.h5ad`` or ``NAME.zarr`` for AnnData, else a folder of one Parquet file per
+        part; a path, or in ``s3://``, ``gs://``, ``az://``.
     options : dict, optional
         What `pct-flow` takes on its command line, by the options' names: ``{"part_size": "64MB", "float32": True,
         "cast": ["Metadata_Plate=string"], "overwrite": True}``.
@@ -294,7 +295,7 @@ def _finished_output(parts: _Parts) -> write.WriteSummary | None:
 def _write_file(parts: _Parts) -> write.WriteSummary:
     """Write the parts' profiles to one file, in their order, by one task."""
     job, options = parts.job, parts.job.options
-    output = f"{job.output}{'' if write.is_one_file(job.output) else '/'}"
+    output = f"{job.output}{'/' if output_kind(job.output).is_by_part else ''}"
     with parts.progress.figures.timed("write"):
         return result_of(
             parts.tasks.submit(
@@ -309,7 +310,8 @@ def _write_file(parts: _Parts) -> write.WriteSummary:
 def _move_parts(parts: _Parts) -> write.WriteSummary:
     """Rename the folder of finished parts to the output."""
     assert isinstance(parts.job.output, Path)
-    move_folder(parts.work.parts, parts.job.output, overwrite=parts.job.options.overwrite, is_ours=is_parquet_entry)
+    overwrite, is_ours = parts.job.options.overwrite, PARQUET_FOLDER.is_own_entry
+    move_folder(parts.work.parts, parts.job.output, overwrite=overwrite, is_ours=is_ours)
     return _added(parts.written)
 
 

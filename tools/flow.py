@@ -1,7 +1,7 @@
-"""pct-flow: the four stages as one Prefect flow, from a source to Parquet.
+"""pct-flow: the four stages as one Prefect flow, from a source to Parquet or AnnData.
 
-Takes a source. Gives Parquet. `convert` is the flow: discovers once, then extracts and joins every part, on threads or
-on Dask, then writes. The same command again goes on with the parts that an interrupted run has finished.
+Takes a source. Gives Parquet or AnnData. `convert` is the flow: discovers once, then extracts and joins every part, on
+threads or on Dask, then writes. The same command again goes on with the parts that an interrupted run has finished.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pycytominer_transform.common.extract.report import report_left_out
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.storage.uri import is_cloud
+from pycytominer_transform.common.write.outputs import output_kind
 from pycytominer_transform.tools import write as writing
 from pycytominer_transform.tools.flow_options import (
     TOOL,
@@ -104,7 +105,7 @@ class Job:
 
     def refuse_existing_output(self) -> None:
         """Refuse an output that exists and is not to be overwritten."""
-        is_folder = not writing.is_one_file(self.output)
+        is_folder = output_kind(self.output).is_folder
         self.output.check_destination(overwrite=self.options.overwrite, is_folder=is_folder)
 
 
@@ -129,10 +130,12 @@ def prepare(source: str, output: str, options: Mapping[str, Any]) -> Job:
         load_preset(chosen.discover.preset, partial(read_small_file, what="the preset", storage=chosen.storage))
     place, target = location_of(source, chosen.storage), location_of(output, chosen.storage)
     writing.check_name(output, target)
+    kind = output_kind(target)
+    kind.check_libraries(output)
     if isinstance(place, Path) and not place.exists():
         raise SourceNotFoundError(f"{source}: no such file or folder")
     # With counts no part is final before all are joined.
-    moves_parts = isinstance(target, Path) and not writing.is_one_file(target) and not chosen.join.counts
+    moves_parts = isinstance(target, Path) and kind.is_by_part and not chosen.join.counts
     cluster = read_dask_cluster(chosen.dask_cluster) if chosen.dask_cluster else None
     inputs = chosen.join.read_inputs(chosen.storage)
     chosen = with_resources(replace(chosen, join=replace(chosen.join, inputs=inputs)), source, cluster)

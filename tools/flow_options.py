@@ -120,13 +120,9 @@ class FlowOptions(RunningOptions):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `pct-flow`."""
-    parser = new_parser(TOOL, "Convert a source to Parquet: the four stages as one Prefect flow.")
+    parser = new_parser(TOOL, "Convert a source to Parquet or AnnData: the four stages as one Prefect flow.")
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
-    add_output(
-        parser,
-        "where the Parquet goes: NAME.parquet for one file, NAME or NAME/ for a folder of one file per part",
-        required=True,
-    )
+    add_output(parser, writing.OUTPUT_HELP, required=True)
     for declared, heading in GROUPS:
         add_options(
             parser, declared, heading, without=_OF_EXTRACT_ALONE if declared is extracting.ExtractOptions else ()

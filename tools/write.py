@@ -1,7 +1,7 @@
-"""pct-write: write profiles, or any Arrow stream, as Parquet.
+"""pct-write: write profiles, or any Arrow stream, as Parquet or AnnData.
 
-Takes profiles. Gives one Parquet file, or a folder with one file per part; the provenance of all stages is in each
-file's metadata. The rows depend on the source alone, not on how it was cut into parts.
+Takes profiles. Gives one Parquet file, a folder with one file per part, or one AnnData file or store; the provenance of
+all stages is in each. The rows depend on the source alone, not on how it was cut into parts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pycytominer_transform.common.model.options import option, positive, recorde
 from pycytominer_transform.common.model.roles import ROLES, Role, chosen_columns, role_list
 from pycytominer_transform.common.runtime.messages import count, logger, size
 from pycytominer_transform.common.storage.options import StorageOptions
+from pycytominer_transform.common.write.outputs import PARQUET, SUFFIXES, output_kind
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.ipc.profiles import Joined
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 TOOL = "pct-write"
 HEADING = "writing"
-PARQUET_SUFFIXES = (".parquet", ".pq")
+OUTPUT_HELP = (
+    "where the output goes: NAME.parquet for one file, NAME or NAME/ for a folder of one Parquet file per part, "
+    "NAME.h5ad or NAME.zarr for AnnData"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,13 @@ class WriteOptions:
     )
     drop: tuple[Role, ...] = field(
         default=(), metadata=option("leave out the columns of these roles", metavar="A,B", parse=role_list)
+    )
+    x_dtype: Literal["float32", "float64"] = field(
+        default="float32", metadata=option("type of the features in AnnData; float64 keeps all digits (%(default)s)")
+    )
+    obs_names: Literal["cell", "number"] = field(
+        default="cell",
+        metadata=option("names of the cells in AnnData: their Metadata_CellID, or the rows' numbers (%(default)s)"),
     )
 
 
@@ -78,7 +89,7 @@ def write(
     *, profiles: str | Sequence[str] | Joined, output: str = "-", overwrite: bool = False, fingerprint: str = "",
     options: WriteOptions | None = None, storage: StorageOptions | None = None,
 ) -> WriteSummary:  # fmt: skip
-    """Write profiles as Parquet.
+    """Write profiles as Parquet or AnnData.
 
     Parameters
     ----------
@@ -86,8 +97,9 @@ def write(
         Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input; or what
         `join` returned.
     output : str
-        A file or an object whose name ends in ``.parquet`` or ``.pq``; a name without a suffix, or with ``/`` at its
-        end, is a folder that gets one file per part; ``-`` is standard output.
+        A file or an object whose name ends in ``.parquet``, ``.pq`` or ``.h5ad``, or a Zarr store that ends in
+        ``.zarr``; a name without a suffix, or with ``/`` at its end, is a folder that gets one Parquet file per part;
+        ``-`` is standard output, for Parquet.
     overwrite : bool
         Replace an output that exists.
     fingerprint : str
@@ -101,7 +113,7 @@ def write(
     Raises
     ------
     UsageError
-        The suffix of `output` is unknown, or no column is left to write.
+        The suffix of `output` is unknown, its libraries are not installed, or no column is left to write.
     StageEndedEarlyError
         The profiles are cut off.
     DestinationExistsError, StorageError
@@ -110,7 +122,6 @@ def write(
     from pycytominer_transform.common.ipc.profiles import open_profiles
     from pycytominer_transform.common.storage.location import named_location
     from pycytominer_transform.common.storage.standard_io import STANDARD, open_standard_output
-    from pycytominer_transform.common.write.parquet import is_parquet_entry, write_file, write_folder
     from pycytominer_transform.common.write.well_counts import with_well_counts
 
     began = time.monotonic()
@@ -122,18 +133,19 @@ def write(
         if output == STANDARD:
             sink = stack.enter_context(open_standard_output("Parquet"))
             reader = with_well_counts(open_profiles(profiles, stack, storage))
-            rows = write_file(reader, sink, settings)
+            rows = PARQUET.write(reader, sink, settings)
         else:
-            one_file = is_one_file(place)
-            place.check_destination(overwrite=overwrite, is_folder=not one_file)
+            kind = output_kind(place)
+            kind.check_libraries(output)
+            place.check_destination(overwrite=overwrite, is_folder=kind.is_folder)
             reader = with_well_counts(open_profiles(profiles, stack, storage))
             reader.fingerprint = fingerprint
-            if one_file:
-                with place.complete_file(overwrite=overwrite) as file:
-                    rows = write_file(reader, file, settings)
+            if kind.is_folder:
+                with place.complete_folder(overwrite=overwrite, is_ours=kind.is_own_entry) as folder:
+                    rows = kind.write(reader, folder, settings)
             else:
-                with place.complete_folder(overwrite=overwrite, is_ours=is_parquet_entry) as folder:
-                    rows = write_folder(reader, folder, settings)
+                with place.complete_file(overwrite=overwrite) as file:
+                    rows = kind.write(reader, file, settings)
             sizes = place.sizes()
         columns = len(chosen_columns(reader.schema, settings["only"], settings["drop"]))
     return WriteSummary(max(len(sizes), 1), rows, columns, sum(sizes), output, time.monotonic() - began)
@@ -152,33 +164,27 @@ def check_name(output: str, place: Location) -> None:
     """
     suffix = PurePosixPath(place.name).suffix
     bare = output.rstrip("/")
-    is_file_name = suffix.lower() in PARQUET_SUFFIXES
-    if output == "-" or not suffix or is_file_name != output.endswith("/") or place.is_dir():
+    is_file_name = suffix.lower() in SUFFIXES
+    is_store = is_file_name and output_kind(place).is_folder
+    if output == "-" or not suffix or is_store or is_file_name != output.endswith("/") or place.is_dir():
         return
     if is_file_name:
         raise UsageError(f"{output}: give {bare} for one file, or {bare.removesuffix(suffix)}/ for a folder")
     raise UsageError(
-        f"{output}: no output ends in {suffix}, only in {' or '.join(PARQUET_SUFFIXES)}; give "
+        f"{output}: no output ends in {suffix}, only in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}; give "
         f"{bare.removesuffix(suffix)}.parquet for one file, or {bare}/ for a folder of one file per part"
     )
 
 
-def is_one_file(output: Location) -> bool:
-    """Return whether an output is one Parquet file rather than a folder of them."""
-    return output.name.lower().endswith(PARQUET_SUFFIXES) and not output.is_dir()
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `pct-write`."""
-    parser = new_parser(TOOL, "Write profiles, or any Arrow stream or file, as Parquet.")
+    parser = new_parser(TOOL, "Write profiles, or any Arrow stream or file, as Parquet or AnnData.")
     parser.add_argument(
         "profiles", metavar="INPUT", nargs="*", default=["-"],
         help="profiles from pct-join, or any Arrow stream or file; several folders: the shares of one source; "
         "- or nothing: standard input",
     )  # fmt: skip
-    add_output(
-        parser, "where the Parquet goes: NAME.parquet for one file, NAME or NAME/ for a folder of one file per part"
-    )
+    add_output(parser, OUTPUT_HELP)
     add_options(parser, WriteOptions, HEADING)
     add_options(parser, StorageOptions, STORAGE_HEADING)
     return parser

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from pycytominer_transform.common import errors
 from pycytominer_transform.common.cli.parser import options_from
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.runtime.messages import clear_progress, logger, set_up_reporting
+from pycytominer_transform.common.runtime.pandas_import import prevent_pandas_import
 from pycytominer_transform.common.runtime.signals import (
     clean_up_and_exit,
     describe_interruption,
@@ -30,15 +30,6 @@ from pycytominer_transform.common.storage.options import StorageOptions
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from pycytominer_transform.common.flow.stage_task import StageTask
-
-
-class _NoPandas(MetaPathFinder):
-    """Makes the import of pandas fail, as it does where pandas is not installed."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Find nothing, and let no other finder find pandas."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
 def run_stage(
@@ -84,9 +75,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
     """
     if argv is None:
         own_process()
-        # DuckDB and pyarrow import pandas where it is installed, although nothing here uses it: half of the time of a
-        # small join.
-        sys.meta_path.insert(0, _NoPandas())
+        prevent_pandas_import()
     try:
         args = parser.parse_args(argv)
     except SystemExit as error:

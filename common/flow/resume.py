@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
@@ -17,6 +17,7 @@ from pycytominer_transform.common.ipc.stream_reader import is_whole_file
 from pycytominer_transform.common.model.manifest import Manifest, Step, part_name
 from pycytominer_transform.common.model.provenance import added_counts, steps_from_json
 from pycytominer_transform.common.storage.location import LocalLocation, Location
+from pycytominer_transform.common.write.outputs import Description, output_kind
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def finished_profiles(folder: Path, manifest: Manifest, steps: Sequence[Step]) -
 
 def finished_part(file: Location, digest: str) -> Finished | None:
     """Return the counts and figures of a part's Parquet file with this fingerprint, else None."""
-    from pycytominer_transform.common.write.parquet import FINGERPRINT_KEY
+    from pycytominer_transform.common.write.parquet import FINGERPRINT_KEY, described
 
-    return _finished_parquet(file, lambda metadata: metadata.get(FINGERPRINT_KEY.encode()) == digest.encode())
+    return _finished(file, described(file, lambda metadata: metadata.get(FINGERPRINT_KEY.encode()) == digest.encode()))
 
 
 def finished_file(file: Location, parts: Sequence[Finished], steps: Sequence[Step]) -> Finished | None:
-    """Return the counts and figures of the Parquet file that holds all of these parts, else None.
+    """Return the counts and figures of the output that holds all of these parts, else None.
 
     Parameters
     ----------
@@ -88,35 +89,21 @@ def finished_file(file: Location, parts: Sequence[Finished], steps: Sequence[Ste
     steps : sequence of Step
         The tools, versions and options that must have made it.
     """
-    finished = _finished_parquet(file, lambda metadata: _tools(_provenance(metadata)) == _tools(steps))
+    finished = _finished(file, output_kind(file).description(file), steps)
     counts = reduce(added_counts, (part.counts for part in parts))
     return finished if finished and finished.counts == counts else None
 
 
-def _finished_parquet(file: Location, matches: Callable[[dict[bytes, bytes]], bool]) -> Finished | None:
-    """Return the counts and figures of a Parquet file whose metadata match and whose pages are whole, else None."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with suppress(pa.ArrowException, OSError, IndexError, PctError), file.open("rb") as opened:
-        parquet = pq.ParquetFile(opened, page_checksum_verification=True)
-        footer = parquet.metadata
-        metadata = footer.metadata or {}
-        if matches(metadata):
-            for batch in parquet.iter_batches():
-                batch.validate(full=True)
+def _finished(file: Location, description: Description | None, steps: Sequence[Step] = ()) -> Finished | None:
+    """Return the counts and figures of an output, if it is there and made by these steps, or any if none are given."""
+    with suppress(IndexError, PctError):
+        made_by = steps_from_json(description.provenance) if description else ()
+        if description and (not steps or _tools(made_by) == _tools(steps)):
             # The last step is the writing, the one before it the join.
-            steps = _provenance(metadata)
             return Finished(
-                steps[-2].counts, _left_out(steps), footer.num_rows, footer.num_columns, file.stat().st_size
+                made_by[-2].counts, _left_out(made_by), description.rows, description.columns, sum(file.sizes())
             )
     return None
-
-
-def _provenance(metadata: dict[bytes, bytes]) -> tuple[Step, ...]:
-    from pycytominer_transform.common.write.parquet import PROVENANCE_KEY
-
-    return steps_from_json(metadata.get(PROVENANCE_KEY.encode(), b""))
 
 
 def _left_out(steps: Sequence[Step]) -> dict[str, int]:

@@ -79,6 +79,16 @@ class OutputObjects:
             yield file
         self.files[f"{self.prefix}{relative}"] = path
 
+    @contextmanager
+    def tree(self, *, last: str) -> Iterator[Path]:
+        """Give a folder of this machine whose files become objects; see `destination.OutputFolder`."""
+        folder = self.folder / "tree"
+        folder.mkdir()
+        yield folder
+        files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+        for relative in sorted(files, key=lambda relative: (relative == last, relative)):
+            self.files[f"{self.prefix}{relative}"] = files[relative]
+
     def upload(self, keys: Sequence[str]) -> None:
         """Write objects to the store.
 

@@ -34,6 +34,12 @@ class OutputFolder(Protocol):
     def open(self, relative: str) -> AbstractContextManager[BinaryIO]:
         """Open a new file in it, by its path with slashes; one at a time."""
 
+    def tree(self, *, last: str) -> AbstractContextManager[Path]:
+        """Give a folder of this machine whose files are those of the output when the block ends.
+
+        In a cloud store the file `last` appears after all others.
+        """
+
 
 class LocalFolder:
     """A folder of this machine; see `OutputFolder`."""
@@ -48,6 +54,11 @@ class LocalFolder:
         path.parent.mkdir(exist_ok=True)
         with path.open("wb") as file:
             yield file
+
+    @contextmanager
+    def tree(self, *, last: str) -> Iterator[Path]:
+        """Give the folder itself."""
+        yield self._path
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:

@@ -30,7 +30,7 @@ class LocalLocation(PosixPath):
 
     def sizes(self) -> list[int]:
         """Return the bytes of an output, file by file."""
-        return [file.stat().st_size for file in (self.iterdir() if self.is_dir() else [self])]
+        return [file.stat().st_size for file in (self.rglob("*") if self.is_dir() else [self]) if file.is_file()]
 
     def prefetch(self, relatives: Iterable[str], *, first: int, last: int) -> AbstractContextManager[None]:
         """Do nothing: the operating system prefetches."""

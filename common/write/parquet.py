@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pycytominer_transform.common.errors import DataError, SourceNotFoundError
+from pycytominer_transform.common.errors import DataError, PctError, SourceNotFoundError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
 from pycytominer_transform.common.ipc.stream_writer import arrow_sink
 from pycytominer_transform.common.model.manifest import part_name
@@ -15,7 +16,8 @@ from pycytominer_transform.common.model.provenance import Step, new_step, steps_
 from pycytominer_transform.common.model.roles import ROLES, chosen_columns, role_list, role_of_field, with_roles
 from pycytominer_transform.common.runtime.signals import raise_if_interrupted
 from pycytominer_transform.common.storage.destination import storage_errors
-from pycytominer_transform.common.storage.location import named_location
+from pycytominer_transform.common.storage.location import Location, named_location
+from pycytominer_transform.common.write.outputs import Description
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +39,7 @@ COLUMNS_KEY = "pct.columns"
 FINGERPRINT_KEY = "pct.fingerprint"
 
 
-def is_parquet_entry(name: str) -> bool:
+def is_own_entry(name: str) -> bool:
     """Return whether an entry of a folder of Parquet files is one that `write_folder` wrote."""
     return name.startswith("part-") and name.endswith(".parquet") and "/" not in name
 
@@ -70,6 +72,27 @@ def columns_of_file(
         except pa.ArrowInvalid as error:
             raise DataError(f"{file} is not a Parquet file: {error}") from error
     return [field.name for field in schema if role_of_field(field) in wanted]
+
+
+def description(output: Location) -> Description | None:
+    """Return the figures and the provenance of a file whose pages are whole, else None."""
+    return described(output, lambda metadata: True)
+
+
+def described(file: Location, matches: Callable[[dict[bytes, bytes]], bool]) -> Description | None:
+    """Return the figures and the provenance of a file whose metadata match and whose pages are whole, else None."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(pa.ArrowException, OSError, IndexError, PctError), file.open("rb") as opened:
+        parquet = pq.ParquetFile(opened, page_checksum_verification=True)
+        footer = parquet.metadata
+        metadata = footer.metadata or {}
+        if matches(metadata):
+            for batch in parquet.iter_batches():
+                batch.validate(full=True)
+            return Description(metadata.get(PROVENANCE_KEY.encode(), b""), footer.num_rows, footer.num_columns)
+    return None
 
 
 def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
