@@ -7,13 +7,12 @@ repeat and which whole numbers are missing. The layout: https://anndata.readthed
 
 from __future__ import annotations
 
-import io
 import re
-import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pycytominer_transform.common.errors import DataError, PctError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
@@ -22,7 +21,17 @@ from pycytominer_transform.common.model.provenance import from_json, new_step, s
 from pycytominer_transform.common.model.roles import chosen_columns, role_of_field, with_roles
 from pycytominer_transform.common.runtime.pandas_import import allow_pandas_import
 from pycytominer_transform.common.runtime.signals import raise_if_interrupted
-from pycytominer_transform.common.storage.destination import storage_errors
+from pycytominer_transform.common.write.anndata_columns import (
+    CHUNK_ROWS,
+    WaitingColumns,
+    growing_array,
+    is_number,
+    is_text,
+    row_numbers,
+    stored_type,
+    write_texts,
+)
+from pycytominer_transform.common.write.hdf5_file import hdf5_file
 from pycytominer_transform.common.write.outputs import Description
 
 if TYPE_CHECKING:
@@ -33,8 +42,6 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 4_000_000
 _CHUNKS_AT_ONCE = 4
-_CHUNK_ROWS = 4_096
-"""The largest number of rows of a chunk."""
 _ROOT_GROUPS = ("layers", "obs", "obsm", "obsp", "uns", "var", "varm", "varp")
 _LAST_FILE = ".zgroup"
 """Without it in its root, a Zarr store is none."""
@@ -51,24 +58,19 @@ def is_own_entry(name: str) -> bool:
 def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any]) -> int:
     """Write all profiles into one ``.h5ad`` file and return the number of rows."""
     allow_pandas_import()
-    import h5py
-
-    with open(sink.name, "r+b", buffering=0) as raw, _UnfailingFile(raw) as file:
-        try:
-            with h5py.File(file, "w") as root:
-                return _write(reader, root, settings, file)
-        finally:
-            file.raise_error()
+    with hdf5_file(Path(sink.name)) as (root, file):
+        return _write(reader, root, settings, file.raise_error)
 
 
 def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[str, Any]) -> int:
     """Write all profiles into one ``.zarr`` store and return the number of rows."""
     allow_pandas_import()
     import zarr
+    from pycytominer_transform.common.write.zarr_store import zarr_store
 
-    with folder.tree(last=_LAST_FILE) as path:
-        rows = _write(reader, zarr.open_group(path, mode="a", zarr_format=2), settings, None)
-        zarr.consolidate_metadata(str(path), zarr_format=2)
+    with folder.tree(last=_LAST_FILE) as path, zarr_store(path) as store:
+        rows = _write(reader, zarr.open_group(store, mode="a", zarr_format=2), settings, lambda: None)
+        zarr.consolidate_metadata(store, zarr_format=2)
     return rows
 
 
@@ -90,54 +92,7 @@ def description(output: Location) -> Description | None:
     return None
 
 
-class _UnfailingFile(io.RawIOBase):
-    """A file whose writes fail only afterwards, in `raise_error`: HDF5 cannot be closed after a failed write."""
-
-    def __init__(self, raw: io.FileIO) -> None:
-        self._raw = raw
-        self._error: OSError | None = None
-
-    def raise_error(self) -> None:
-        """Raise the error of the first write that failed."""
-        if self._error is not None:
-            raise self._error
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        return self._raw.readinto(buffer) or 0
-
-    def write(self, content: Any) -> int:
-        size = len(content)
-        with self._kept_error():
-            while len(content):
-                content = content[self._raw.write(content) :]
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        with self._kept_error():
-            return self._raw.truncate(size)
-        return size or 0
-
-    @contextmanager
-    def _kept_error(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._error = self._error or error
-
-
-def _write(reader: ProfilesReader, root: Any, settings: dict[str, Any], file: _UnfailingFile | None) -> int:
+def _write(reader: ProfilesReader, root: Any, settings: dict[str, Any], raise_error: Callable[[], None]) -> int:
     """Write all profiles into the root group of a file or a store, and return the number of rows."""
     with warnings.catch_warnings(), ExitStack() as stack:
         # Libraries warn of their own next versions, which is no news for those who run this.
@@ -146,8 +101,7 @@ def _write(reader: ProfilesReader, root: Any, settings: dict[str, Any], file: _U
         writer = _Writer(root, schema, settings, stack)
         for batch, _ in reader.batches():
             writer.add(batch)
-            if file is not None:
-                file.raise_error()
+            raise_error()
         writer.close(reader)
     return writer.rows
 
@@ -163,15 +117,15 @@ class _Writer:
         self._root = root
         self._schema = schema
         self._settings = settings
-        self._features = [field.name for field in schema if role_of_field(field) == "feature" and _is_number(field)]
+        self._features = [field.name for field in schema if role_of_field(field) == "feature" and is_number(field)]
         self._others = pa.schema([field for field in schema if field.name not in set(self._features)])
         _check_names(self._others)
-        self._waiting = _WaitingColumns(self._others, stack)
+        self._waiting = WaitingColumns(self._others, stack)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._empty = np.empty((0, len(self._features)), settings["x_dtype"])
         row_bytes = max(len(self._features) * self._empty.itemsize, 1)
-        self._chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), _CHUNK_ROWS)
+        self._chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), CHUNK_ROWS)
         self._block_rows = self._chunk_rows * _CHUNKS_AT_ONCE
         self._matrix: Any = None
 
@@ -212,7 +166,7 @@ class _Writer:
         self._waiting.add(block.select(self._others.names))
         if self._features and self._matrix is None:
             # The chunk of a small file is no larger than the file.
-            self._matrix = _growing(self._root, "X", self._empty, min(self._chunk_rows, max(rows, 1)))
+            self._matrix = growing_array(self._root, "X", self._empty, min(self._chunk_rows, max(rows, 1)))
         if self._features and rows:
             self._matrix.resize((self.rows + rows, len(self._features)))
             self._matrix[self.rows :] = self._values(block)
@@ -232,7 +186,7 @@ class _Writer:
         values = np.empty((block.num_rows, len(self._features)), self._settings["x_dtype"])
         with np.errstate(over="raise"):
             for place, name in enumerate(self._features):
-                column = block[name].cast(_stored_type(block.schema.field(name)))
+                column = block[name].cast(stored_type(block.schema.field(name)))
                 try:
                     values[:, place] = column.to_numpy()
                 except FloatingPointError:
@@ -245,16 +199,16 @@ class _Writer:
         obs = self._root.create_group("obs")
         for field in self._others:
             raise_if_interrupted()
-            if _is_text(field) and not (self._waiting.nulls[field.name] or self._waiting.repeats(field.name)):
-                _write_texts(obs, field.name, self._waiting.texts(field.name), self.rows)
+            if is_text(field) and not (self._waiting.nulls[field.name] or self._waiting.repeats(field.name)):
+                write_texts(obs, field.name, self._waiting.texts(field.name), self.rows)
             else:
                 write_elem(obs, field.name, self._waiting.values(field))
         is_named = self._settings["obs_names"] == "cell" and _CELL_ID in self._others.names
-        if is_named and not self._waiting.nulls[_CELL_ID] and _is_text(self._others.field(_CELL_ID)):
+        if is_named and not self._waiting.nulls[_CELL_ID] and is_text(self._others.field(_CELL_ID)):
             names = self._waiting.texts(_CELL_ID)
         else:
-            names = _row_numbers(self.rows)
-        _write_texts(obs, "_index", names, self.rows)
+            names = row_numbers(self.rows)
+        write_texts(obs, "_index", names, self.rows)
         obs.attrs.update({
             "_index": "_index", "column-order": self._others.names,
             "encoding-type": "dataframe", "encoding-version": "0.2.0",
@@ -267,168 +221,6 @@ class _Writer:
         parsed = parse_feature_names(self._features)
         var = pd.DataFrame(parsed, index=pd.Index(self._features, dtype=object), columns=list(FeatureName._fields))
         write_elem(self._root, "var", var.replace("", None).astype("category"))
-
-
-class _WaitingColumns:
-    """Columns in a temporary file until all rows are there; each is read on its own.
-
-    Attributes
-    ----------
-    nulls : dict
-        The number of nulls of each column.
-    """
-
-    def __init__(self, schema: pa.Schema, stack: ExitStack) -> None:
-        import pyarrow as pa
-
-        self._schema = pa.schema([pa.field(field.name, _stored_type(field)) for field in schema])
-        self._place = f"a temporary file in {tempfile.gettempdir()} (TMPDIR)"
-        self._file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile(prefix="pct-write-"))
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        sink = pa.PythonFile(self._file, "w")
-        self._writer = stack.enter_context(pa.ipc.new_file(sink, self._schema, options=options))
-        self.nulls = dict.fromkeys(schema.names, 0)
-
-    def add(self, rows: pa.Table) -> None:
-        """Add rows."""
-        for name, column in zip(rows.column_names, rows.columns, strict=True):
-            self.nulls[name] += column.null_count
-        with storage_errors(self._place):
-            self._writer.write_table(rows.cast(self._schema).combine_chunks())
-
-    def close(self) -> None:
-        """End the file, to read it."""
-        with storage_errors(self._place):
-            self._writer.close()
-            self._file.flush()
-
-    def _chunks(self, name: str) -> Iterator[pa.Array]:
-        """Read one column."""
-        import pyarrow as pa
-
-        yield pa.array([], self._schema.field(name).type)
-        options = pa.ipc.IpcReadOptions(included_fields=[self._schema.get_field_index(name)])
-        self._file.seek(0)
-        with pa.ipc.open_file(pa.PythonFile(self._file, "r"), options=options) as file:
-            for place in range(file.num_record_batches):
-                yield file.get_batch(place).column(0)
-
-    def texts(self, name: str) -> Iterator[np.ndarray[Any, Any]]:
-        """Yield a column of texts without nulls, some at a time."""
-        return (chunk.to_numpy(zero_copy_only=False) for chunk in self._chunks(name))
-
-    def repeats(self, name: str) -> bool:
-        """Return whether at most half of the texts of a column are different, so that codes are smaller."""
-        different: set[str | None] = set()
-        rows = 0
-        for chunk in self._chunks(name):
-            rows += len(chunk)
-            different.update(chunk.unique().to_pylist())
-        return len(different) * 2 <= rows and rows > 0
-
-    def matrix(self, names: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Return columns of numbers side by side."""
-        import numpy as np
-
-        return np.column_stack([self.values(self._schema.field(name)).astype("float64") for name in names])
-
-    def values(self, field: pa.Field) -> Any:
-        """Return a column as AnnData stores it: categories, or numbers with a mask where whole ones are missing."""
-        import numpy as np
-        import pandas as pd
-        import pyarrow as pa
-
-        if _is_text(field):
-            return self._categories(field.name)
-        chunks = list(self._chunks(field.name))
-        if pa.types.is_floating(chunks[0].type) or not self.nulls[field.name]:
-            return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
-        mask = np.concatenate([chunk.is_null().to_numpy(zero_copy_only=False) for chunk in chunks])
-        nothing = pa.scalar(0).cast(chunks[0].type)
-        filled = np.concatenate([chunk.fill_null(nothing).to_numpy(zero_copy_only=False) for chunk in chunks])
-        kind = pd.arrays.BooleanArray if pa.types.is_boolean(field.type) else pd.arrays.IntegerArray
-        return kind(filled, mask)
-
-    def _categories(self, name: str) -> Any:
-        import numpy as np
-        import pandas as pd
-
-        codes: dict[str, int] = {}
-        parts = []
-        for chunk in self._chunks(name):
-            encoded = chunk.dictionary_encode()
-            known = [codes.setdefault(text, len(codes)) for text in encoded.dictionary.to_pylist()]
-            # A null takes the last place.
-            places = encoded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
-            parts.append(np.array([*known, -1], np.int32)[places])
-        ordered = sorted(codes)
-        final = np.empty(len(codes) + 1, np.int32)
-        final[[codes[text] for text in ordered]] = np.arange(len(ordered))
-        final[-1] = -1
-        return pd.Categorical.from_codes(final[np.concatenate(parts)], np.array(ordered, dtype=object))
-
-
-def _growing(group: Any, name: str, empty: np.ndarray[Any, Any], chunk_rows: int) -> Any:
-    """Write an array without rows that can be resized, and return it."""
-    import h5py
-    from anndata.io import write_elem
-
-    settings: dict[str, Any] = {"chunks": (chunk_rows, *empty.shape[1:])}
-    if isinstance(group, h5py.Group):
-        settings["maxshape"] = (None, *empty.shape[1:])
-    write_elem(group, name, empty, dataset_kwargs=settings)
-    return group[name]
-
-
-def _write_texts(group: Any, name: str, texts: Iterator[np.ndarray[Any, Any]], rows: int) -> None:
-    import numpy as np
-
-    array = _growing(group, name, np.empty(0, dtype=object), min(_CHUNK_ROWS, max(rows, 1)))
-    array.resize((rows,))
-    start = 0
-    for some in texts:
-        array[start : start + len(some)] = some
-        start += len(some)
-
-
-def _row_numbers(rows: int) -> Iterator[np.ndarray[Any, Any]]:
-    import numpy as np
-
-    for start in range(0, rows, _CHUNK_ROWS):
-        yield np.array([str(row) for row in range(start, min(start + _CHUNK_ROWS, rows))], dtype=object)
-
-
-def _is_number(field: pa.Field) -> bool:
-    import pyarrow as pa
-
-    kind = field.type
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-def _is_text(field: pa.Field) -> bool:
-    import pyarrow as pa
-
-    return bool(_stored_type(field) == pa.large_string())
-
-
-def _stored_type(field: pa.Field) -> pa.DataType:
-    """Return the type in which a column waits: numbers as they are, all else as text.
-
-    Raises
-    ------
-    DataError
-        It has no form as text.
-    """
-    import pyarrow as pa
-
-    kind = field.type
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return kind
-    if pa.types.is_decimal(kind):
-        return pa.float64()
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        raise DataError(f"AnnData has no form for the column {field.name} ({kind}); leave that column out")
-    return pa.large_string()
 
 
 def _check_names(schema: pa.Schema) -> None:
@@ -446,7 +238,7 @@ def _check_names(schema: pa.Schema) -> None:
 
 def _centre(schema: pa.Schema) -> tuple[str, str] | None:
     """Return the columns of the centre of the nuclei, else of the first compartment that has one."""
-    numbers = {field.name for field in schema if _is_number(field)}
+    numbers = {field.name for field in schema if is_number(field)}
     found = [
         (match[1] or "", match[0]) for field in schema
         if (match := _CENTRE.fullmatch(field.name)) and {match[0], f"{match[0][:-1]}Y"} <= numbers
