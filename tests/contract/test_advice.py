@@ -374,13 +374,13 @@ def test_the_input_of_another_stage(
 
 
 @pytest.mark.parametrize("tool", ["write", "flow"])
-@pytest.mark.parametrize("name", ["x.h5ad", "x.csv", "x.csv.gz", "y/x.v2"])
+@pytest.mark.parametrize("name", ["x.h5", "x.csv", "x.csv.gz", "y/x.v2"])
 def test_an_output_of_another_kind(tool: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("y").mkdir()
     assert stages(plate(tmp_path), tmp_path / "in", {})[-1].code == 0
     place = tmp_path / "plate" if tool == "flow" else tmp_path / "in" / "profiles"
-    line = run(tool, place, "-q", "-o", name).failed(2, "only in .parquet or .pq")
+    line = run(tool, place, "-q", "-o", name).failed(2, "only in .parquet, .pq, .h5ad or .zarr")
     assert not Path(name).exists()
     match = re.search("; give (.*) for one file, or (.*) for a folder of one file per part$", line)
     assert match

@@ -103,6 +103,20 @@ def test_flow_from_cloud_to_cloud(bucket: Bucket, plate: Path, staged: Path, tmp
     assert unfinished(bucket) == []
 
 
+def test_anndata_in_the_cloud(filled: Bucket, staged: Path, tmp_path: Path) -> None:
+    for name in ("x.h5ad", "x.zarr"):
+        run("write", staged / "profiles", "-o", tmp_path / name)
+        assert flow.main([f"{filled.url}/plate", *PARTS, "-q", "-o", f"{filled.url}/made/{name}"]) == 0
+        run("write", f"{filled.url}/profiles", "-o", f"{filled.url}/made/{name}", "--overwrite")
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("x.*/**/*") if path.is_file()}
+    assert {key.removeprefix("made/") for key in filled.keys("made")} == {*files, "x.h5ad"}
+    assert all(filled.get(f"made/{name}") == (tmp_path / name).read_bytes() for name in (*files, "x.h5ad"))
+    filled.put("made/x.zarr/notes.txt", b"mine")
+    place = f"{filled.url}/made/x.zarr"
+    assert write.main([f"{filled.url}/profiles", "-q", "-o", place, "--overwrite"]) == 1
+    assert unfinished(filled) == []
+
+
 def test_what_a_failed_flow_made_is_found_again(
     bucket: Bucket, plate: Path, staged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
