@@ -24,7 +24,7 @@ test_end() {
 test_end lowest --resolution lowest-direct
 test_end newest --resolution highest
 
-install shared . pycytominer cytodataframe anndata scanpy
+install shared '.[anndata]' pycytominer cytodataframe scanpy igraph leidenalg
 .ci/convert.sh "$scratch/shared/bin"
 
 # The calls of docs/pycytominer.md, on a small plate of each preset and on real files where they are.
@@ -44,3 +44,9 @@ for preset in in_carta cell_health deepprofiler; do
     fi
 done
 "$scratch/shared/bin/python" tests/downstream/pycytominer_calls.py "${calls[@]}"
+
+# The calls of docs/anndata.md.
+"$scratch/shared/bin/python" tests/inputs/plates.py "$scratch/plate" --folders 8 --cells 40 --features 20 --kind csv
+"$scratch/shared/bin/pct-flow" -q "$scratch/plate" -o "$scratch/plate.h5ad"
+"$scratch/shared/bin/pct-flow" -q "$scratch/plate" -o "$scratch/numbered.h5ad" --obs-names number
+"$scratch/shared/bin/python" tests/downstream/scanpy_calls.py "$scratch/plate.h5ad" "$scratch/numbered.h5ad"

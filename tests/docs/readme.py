@@ -24,8 +24,8 @@ TOOLS: tuple[tuple[Callable[[], argparse.ArgumentParser], str, str], ...] = (
     (discover.build_parser, "a source", "a manifest; on a terminal, a table to read"),
     (extract.build_parser, "a manifest", "a bundle: the tables of every part"),
     (join.build_parser, "a bundle", "profiles: one row per single cell"),
-    (write.build_parser, "profiles, or any Arrow", "Parquet: one file, or one per part"),
-    (flow_options.build_parser, "a source", "Parquet, by all of the above in one Prefect flow"),
+    (write.build_parser, "profiles, or any Arrow", "Parquet: one file, or one per part; or AnnData"),
+    (flow_options.build_parser, "a source", "Parquet or AnnData, by all of the above in one Prefect flow"),
 )
 COMMON = {"-h", "-q", "-v", "--log-format", "--version", "-o", "--overwrite", "--no-prefect", "--shard", "--threads"}
 

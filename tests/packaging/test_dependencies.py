@@ -11,10 +11,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Declared libraries need these: Prefect its server, prefect-dask Dask, the object stores their clients.
+# Declared libraries need these: Prefect its server, prefect-dask Dask, the object stores their clients, AnnData pandas.
 BROUGHT = {
     "aiohttp", "anyio", "dask", "distributed", "fsspec", "httpx", "pydantic", "sqlalchemy", "starlette", "uvicorn",
-    "botocore", "google-api-core", "google-auth", "google-cloud-storage", "azure-core", "requests",
+    "botocore", "google-api-core", "google-auth", "google-cloud-storage", "azure-core", "requests", "pandas",
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def imported() -> Iterator[str]:
 def test_every_imported_library_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["azure"], *extras["slurm"]]
+    declared = [*project["dependencies"], *extras["anndata"], *extras["azure"], *extras["slurm"]]
     names = {normalized(re.match(r"[\w.-]+", line)[0]) for line in declared}  # type: ignore[index]
     distributions = packages_distributions()
     own = {"pycytominer_transform", "_typeshed", *sys.stdlib_module_names}
