@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,9 +109,11 @@ def test_anndata_in_the_cloud(filled: Bucket, staged: Path, tmp_path: Path) -> N
         run("write", staged / "profiles", "-o", tmp_path / name)
         assert flow.main([f"{filled.url}/plate", *PARTS, "-q", "-o", f"{filled.url}/made/{name}"]) == 0
         run("write", f"{filled.url}/profiles", "-o", f"{filled.url}/made/{name}", "--overwrite")
-    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("x.*/**/*") if path.is_file()}
-    assert {key.removeprefix("made/") for key in filled.keys("made")} == {*files, "x.h5ad"}
-    assert all(filled.get(f"made/{name}") == (tmp_path / name).read_bytes() for name in (*files, "x.h5ad"))
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("x.*/**/*") if path.is_file()} | {"x.h5ad"}
+    assert {key.removeprefix("made/") for key in filled.keys("made")} == files
+    listing = "x.zarr/.zmetadata"
+    assert json.loads(filled.get(f"made/{listing}")) == json.loads((tmp_path / listing).read_bytes())
+    assert all(filled.get(f"made/{name}") == (tmp_path / name).read_bytes() for name in files - {listing})
     filled.put("made/x.zarr/notes.txt", b"mine")
     place = f"{filled.url}/made/x.zarr"
     assert write.main([f"{filled.url}/profiles", "-q", "-o", place, "--overwrite"]) == 1
