@@ -36,10 +36,12 @@ class WaitingColumns:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         sink = pa.PythonFile(self._file, "w")
         self._writer = stack.enter_context(pa.ipc.new_file(sink, self._schema, options=options))
+        self._rows = 0
         self.nulls = dict.fromkeys(schema.names, 0)
 
     def add(self, rows: pa.Table) -> None:
         """Add rows."""
+        self._rows += rows.num_rows
         for name, column in zip(rows.column_names, rows.columns, strict=True):
             self.nulls[name] += column.null_count
         with storage_errors(self._place):
@@ -66,15 +68,6 @@ class WaitingColumns:
         """Yield a column of texts without nulls, some at a time."""
         return (chunk.to_numpy(zero_copy_only=False) for chunk in self._chunks(name))
 
-    def repeats(self, name: str) -> bool:
-        """Return whether at most half of the texts of a column are different, so that codes are smaller."""
-        different: set[str | None] = set()
-        rows = 0
-        for chunk in self._chunks(name):
-            rows += len(chunk)
-            different.update(chunk.unique().to_pylist())
-        return len(different) * 2 <= rows and rows > 0
-
     def matrix(self, names: Sequence[str]) -> np.ndarray[Any, Any]:
         """Return columns of numbers side by side."""
         import numpy as np
@@ -82,7 +75,11 @@ class WaitingColumns:
         return np.column_stack([self.values(self._schema.field(name)).astype("float64") for name in names])
 
     def values(self, field: pa.Field) -> Any:
-        """Return a column as AnnData stores it: categories, or numbers with a mask where whole ones are missing."""
+        """Return a column as AnnData stores it: categories, or numbers with a mask where whole ones are missing.
+
+        None stands for texts that hardly repeat, to be written as they are: more than half of them are different, and
+        none is null.
+        """
         import numpy as np
         import pandas as pd
         import pyarrow as pa
@@ -107,6 +104,8 @@ class WaitingColumns:
         for chunk in self._chunks(name):
             encoded = chunk.dictionary_encode()
             known = [codes.setdefault(text, len(codes)) for text in encoded.dictionary.to_pylist()]
+            if 2 * len(codes) > self._rows and not self.nulls[name]:
+                return None
             # A null takes the last place.
             places = encoded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
             parts.append(np.array([*known, -1], np.int32)[places])

@@ -28,7 +28,6 @@ from pycytominer_transform.common.write.anndata_columns import (
     is_number,
     is_text,
     row_numbers,
-    stored_type,
     write_texts,
 )
 from pycytominer_transform.common.write.hdf5_file import hdf5_file
@@ -118,13 +117,14 @@ class _Writer:
         self._schema = schema
         self._settings = settings
         self._features = [field.name for field in schema if role_of_field(field) == "feature" and is_number(field)]
-        self._others = pa.schema([field for field in schema if field.name not in set(self._features)])
+        features = set(self._features)
+        self._others = pa.schema([field for field in schema if field.name not in features])
         _check_names(self._others)
         self._waiting = WaitingColumns(self._others, stack)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._empty = np.empty((0, len(self._features)), settings["x_dtype"])
-        row_bytes = max(len(self._features) * self._empty.itemsize, 1)
+        self._buffer = np.empty((0, len(self._features)), settings["x_dtype"])
+        row_bytes = max(len(self._features) * self._buffer.itemsize, 1)
         self._chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), CHUNK_ROWS)
         self._block_rows = self._chunk_rows * _CHUNKS_AT_ONCE
         self._matrix: Any = None
@@ -166,7 +166,7 @@ class _Writer:
         self._waiting.add(block.select(self._others.names))
         if self._features and self._matrix is None:
             # The chunk of a small file is no larger than the file.
-            self._matrix = growing_array(self._root, "X", self._empty, min(self._chunk_rows, max(rows, 1)))
+            self._matrix = growing_array(self._root, "X", self._buffer[:0], min(self._chunk_rows, max(rows, 1)))
         if self._features and rows:
             self._matrix.resize((self.rows + rows, len(self._features)))
             self._matrix[self.rows :] = self._values(block)
@@ -182,11 +182,16 @@ class _Writer:
             A number is too large for the type.
         """
         import numpy as np
+        import pyarrow as pa
 
-        values = np.empty((block.num_rows, len(self._features)), self._settings["x_dtype"])
+        if len(self._buffer) < block.num_rows:
+            self._buffer = np.empty((block.num_rows, len(self._features)), self._settings["x_dtype"])
+        values = self._buffer[: block.num_rows]
         with np.errstate(over="raise"):
             for place, name in enumerate(self._features):
-                column = block[name].cast(stored_type(block.schema.field(name)))
+                column = block[name]
+                if pa.types.is_decimal(column.type):
+                    column = column.cast(pa.float64())
                 try:
                     values[:, place] = column.to_numpy()
                 except FloatingPointError:
@@ -199,10 +204,11 @@ class _Writer:
         obs = self._root.create_group("obs")
         for field in self._others:
             raise_if_interrupted()
-            if is_text(field) and not (self._waiting.nulls[field.name] or self._waiting.repeats(field.name)):
+            column = self._waiting.values(field)
+            if column is None:
                 write_texts(obs, field.name, self._waiting.texts(field.name), self.rows)
             else:
-                write_elem(obs, field.name, self._waiting.values(field))
+                write_elem(obs, field.name, column)
         is_named = self._settings["obs_names"] == "cell" and _CELL_ID in self._others.names
         if is_named and not self._waiting.nulls[_CELL_ID] and is_text(self._others.field(_CELL_ID)):
             names = self._waiting.texts(_CELL_ID)

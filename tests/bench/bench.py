@@ -44,7 +44,7 @@ from bench_verdicts import (
 from plates import Plate, write_csv
 
 TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-flow")
-GROUPS = ("help", "start", "small", *KINDS, "dask", "parts", "scan", "cloud")
+GROUPS = ("help", "start", "small", *KINDS, "anndata", "dask", "parts", "scan", "cloud")
 HERE = Path(__file__).resolve().parent
 REAL = HERE.parents[2] / "shared" / "data" / "ExampleHuman"
 
@@ -87,6 +87,8 @@ def _further_groups(options: Options, outputs: Path) -> Iterator[Group]:
 
         with cloud_groups(plate, options.work, cases) as compared:
             yield from compared
+    if "anndata" in options.groups:
+        yield _anndata_group(options, outputs)
     if "dask" in options.groups:
         yield _dask_group(options, max(options.folders), outputs)
     if "parts" in options.groups:
@@ -107,6 +109,19 @@ def start(options: Options) -> Case:
         [str(Path(sys.executable).parent / "pct-join"), str(place / "bundle"), "-o", str(out)],
         out,
     )
+
+
+def _anndata_group(options: Options, outputs: Path) -> Group:
+    """Give a script that writes profiles to AnnData in both ways."""
+    source, profiles = plate_of(options, options.folders[0], "csv"), outputs / "profiles"
+    if not profiles.exists():
+        stages = [f"{tool('pct-discover')} {shlex.quote(str(source))}", tool("pct-extract")]
+        stages.append(f"{tool('pct-join')} -o {shlex.quote(str(profiles))}")
+        command = ["bash", "-o", "pipefail", "-c", " | ".join(stages)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    script = [sys.executable, str(HERE / "bench_anndata.py"), str(profiles), str(outputs / "anndata")]
+    case = Case("pct-write and a script, .h5ad in turn", script, most_runs=1, tells_seconds=True)
+    return Group(f"AnnData: {options.folders[0]} folders", [case], "anndata", options.folders[0])
 
 
 def _dask_group(options: Options, folders: int, outputs: Path) -> Group:

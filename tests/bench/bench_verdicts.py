@@ -153,6 +153,12 @@ def _judge_parts(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
     yield _at_most(f"{more} tiny parts: largest process, over that at {fewer}", 1.2, growth)
 
 
+def _judge_anndata(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
+    (notes,) = (result.notes for result in taken.values())
+    ratio = notes["suite"] / notes["script"] if notes else None
+    yield _at_most(f"AnnData, {group.folders} folders: over a script with the table in memory", 1.3, ratio)
+
+
 def _judge_scan(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
     ours, theirs = list(taken.items())
     for what in ("size", "one column", "one well"):
@@ -193,6 +199,7 @@ _JUDGES: dict[str, Callable[[Group, Mapping[str, Taken]], Iterator[Verdict]]] = 
     "cytominer_database": _judge_sqlite,
     "dask": _judge_dask,
     "parts": _judge_parts,
+    "anndata": _judge_anndata,
     "scan": _judge_scan,
     "cloud": partial(_judge_cloud, 1.5),
     "cloud-small": partial(_judge_cloud, 2),
@@ -200,5 +207,6 @@ _JUDGES: dict[str, Callable[[Group, Mapping[str, Taken]], Iterator[Verdict]]] = 
 _ROWS = {
     "help": "--help", "start": "start of a stage", "csv": "CSV", "cellprofiler_sqlite": "SQLite",
     "cytominer_database": "SQLite with a TableNumber", "dask": "Dask", "parts": "many parts", "scan": "Parquet",
+    "anndata": "AnnData",
     "cloud": "S3 on loopback", "cloud-small": "small objects in S3",
 }  # fmt: skip

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pycytominer_transform.common
 import pycytominer_transform.tools
 import pytest
@@ -390,6 +391,15 @@ def test_an_output_of_another_kind(tool: str, name: str, tmp_path: Path, monkeyp
     assert [file.name for file in Path(match[2]).iterdir()] == ["part-000001.parquet"]
     run(tool, place, "-q", "-o", "z.parquet/").failed(2, "give z.parquet for one file, or z/ for a folder")
     run(tool, place, "-o", name, "--overwrite").done()
+
+
+def test_a_number_too_large_for_anndata(tmp_path: Path) -> None:
+    with pa.ipc.new_file(tmp_path / "in.arrow", pa.schema({"Cells_x": pa.float64()})) as writer:
+        writer.write_table(pa.table({"Cells_x": [1e300]}))
+    words = [tmp_path / "in.arrow", "-q", "-o", tmp_path / "x.h5ad"]
+    line = run("write", *words).failed(1, "Cells_x: a number is too large for float32")
+    assert line.endswith("; give --x-dtype float64")
+    run("write", *words, "--x-dtype", "float64").done()
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "y/x.h5ad"])
