@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from pycytominer_transform.common.errors import DataError, PctError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
 from pycytominer_transform.common.model.feature_names import FeatureName, parse_feature_names
+from pycytominer_transform.common.model.naming import CELL_ID
 from pycytominer_transform.common.model.provenance import from_json, new_step, steps_to_json, to_json
 from pycytominer_transform.common.model.roles import chosen_columns, role_of_field, with_roles
 from pycytominer_transform.common.runtime.pandas_import import allow_pandas_import
@@ -44,7 +45,6 @@ _CHUNKS_AT_ONCE = 4
 _ROOT_GROUPS = ("layers", "obs", "obsm", "obsp", "uns", "var", "varm", "varp")
 _LAST_FILE = ".zgroup"
 """Without it in its root, a Zarr store is none."""
-_CELL_ID = "Metadata_CellID"
 _CENTRE = re.compile(r"(?:(.*)_)?(?:Location|AreaShape)_Center_X")
 
 
@@ -209,9 +209,9 @@ class _Writer:
                 write_texts(obs, field.name, self._waiting.texts(field.name), self.rows)
             else:
                 write_elem(obs, field.name, column)
-        is_named = self._settings["obs_names"] == "cell" and _CELL_ID in self._others.names
-        if is_named and not self._waiting.nulls[_CELL_ID] and is_text(self._others.field(_CELL_ID)):
-            names = self._waiting.texts(_CELL_ID)
+        is_named = self._settings["obs_names"] == "cell" and CELL_ID in self._others.names
+        if is_named and not self._waiting.nulls[CELL_ID] and is_text(self._others.field(CELL_ID)):
+            names = self._waiting.texts(CELL_ID)
         else:
             names = row_numbers(self.rows)
         write_texts(obs, "_index", names, self.rows)

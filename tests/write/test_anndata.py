@@ -79,6 +79,8 @@ def test_values_are_those_of_parquet(profiles: Path, tmp_path: Path, suffix: str
     others = [name for name in expected.column_names if name not in features]
     assert list(found.var_names) == features
     assert list(found.obs.columns) == others
+    assert list(found.obs_names) == expected["Metadata_CellID"].to_pylist()
+    assert found.obs_names.is_unique
     assert found.X is not None
     assert found.X.dtype == dtype
     wanted = np.column_stack([expected[name].to_numpy() for name in features]).astype(dtype)
