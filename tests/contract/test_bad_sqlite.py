@@ -211,3 +211,12 @@ def test_a_file_that_changes_after_it_was_discovered(sqlite_file: Path, tmp_path
     change(sqlite_file, "DELETE FROM Cells WHERE rowid = 1")
     run("extract", "-o", tmp_path / "made", stdin=manifest).failed(1, "plate.sqlite", "changed", "pct-discover")
     assert entries(tmp_path) == {"source"}
+
+
+def test_a_column_whose_name_is_not_utf_8(sqlite_file: Path, tmp_path: Path) -> None:
+    change(sqlite_file, "ALTER TABLE Cells ADD COLUMN name_to_spoil REAL")
+    content = sqlite_file.read_bytes()
+    assert b"name_to_spoil" in content
+    sqlite_file.write_bytes(content.replace(b"name_to_spoil", b"name\xffto\xffspoil"))
+    run("discover", sqlite_file, "-q", "-o", tmp_path / "made").failed(1, "plate.sqlite", "a name that is not UTF-8")
+    assert "made" not in entries(tmp_path)

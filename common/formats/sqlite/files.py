@@ -123,8 +123,8 @@ def sqlite_errors(shown: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise from_result_code(getattr(error, "sqlite_errorcode", 1), shown, str(error)) from error
-    except UnicodeDecodeError as error:
-        # A name, or what SQLite says of a damaged one.
+    except UnicodeError as error:
+        # A name, in a query or in what SQLite says of a damaged one.
         raise DataError(f"{shown}: is damaged: it holds a name that is not UTF-8") from error
 
 

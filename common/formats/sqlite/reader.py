@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -240,7 +241,10 @@ class _Rows:
                 else:
                     if isinstance(value, str | bytes) and not column.is_cast:
                         _check_kept(value, column, self._where(rowids, place))
-                    values.append(stored_number_of(value, column.type))
+                    number = stored_number_of(value, column.type)
+                    if number in (math.inf, -math.inf) and isinstance(value, str) and any(map(str.isdigit, value)):
+                        raise ValueError(value)  # SQLite wrote a finite number as a text of too few digits.
+                    values.append(number)
                     self.bad.add_words(column.name, int(values[-1] is None))
             except DataError:
                 raise
