@@ -33,7 +33,7 @@ TOOL = "pct-write"
 HEADING = "writing"
 OUTPUT_HELP = (
     "where the output goes: NAME.parquet for one file, NAME or NAME/ for a folder of one Parquet file per part, "
-    "NAME.h5ad or NAME.zarr for AnnData"
+    "NAME.h5ad or NAME.zarr for AnnData, NAME.arrow for one Arrow IPC file"
 )
 
 
@@ -97,9 +97,9 @@ def write(
         Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input; or what
         `join` returned.
     output : str
-        A file or an object whose name ends in ``.parquet``, ``.pq`` or ``.h5ad``, or a Zarr store that ends in
-        ``.zarr``; a name without a suffix, or with ``/`` at its end, is a folder that gets one Parquet file per part;
-        ``-`` is standard output, for Parquet.
+        A file or an object whose name ends in ``.parquet``, ``.pq``, ``.arrow`` or ``.h5ad``, or a Zarr store whose name
+        ends in ``.zarr``; a name without a suffix, or with ``/`` at its end, is a folder that gets one Parquet file per
+        part; ``-`` is standard output, for Parquet.
     overwrite : bool
         Replace an output that exists.
     fingerprint : str

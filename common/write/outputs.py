@@ -89,6 +89,7 @@ PARQUET = OutputKind((".parquet", ".pq"), "parquet")
 PARQUET_FOLDER = OutputKind((), "parquet", is_folder=True, is_by_part=True)
 _KINDS = (
     PARQUET,
+    OutputKind((".arrow",), "arrow_file"),
     OutputKind((".h5ad",), "anndata_file", libraries=_ANNDATA),
     OutputKind((".zarr",), "anndata_file", is_folder=True, libraries=_ANNDATA),
 )

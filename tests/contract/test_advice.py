@@ -381,7 +381,7 @@ def test_an_output_of_another_kind(tool: str, name: str, tmp_path: Path, monkeyp
     Path("y").mkdir()
     assert stages(plate(tmp_path), tmp_path / "in", {})[-1].code == 0
     place = tmp_path / "plate" if tool == "flow" else tmp_path / "in" / "profiles"
-    line = run(tool, place, "-q", "-o", name).failed(2, "only in .parquet, .pq, .h5ad or .zarr")
+    line = run(tool, place, "-q", "-o", name).failed(2, "only in .parquet, .pq, .arrow, .h5ad or .zarr")
     assert not Path(name).exists()
     match = re.search("; give (.*) for one file, or (.*) for a folder of one file per part$", line)
     assert match
