@@ -92,8 +92,10 @@ GROUPS = (
     (RunningOptions, "running"),
     (StorageOptions, STORAGE_HEADING),
 )
-_OF_EXTRACT_ALONE = ("source", "shard")
-"""Options of `pct-extract` that the flow has itself, or applies before it extracts."""
+_OF_ONE_STAGE: dict[type, tuple[str, ...]] = {
+    extracting.ExtractOptions: ("source", "shard"), writing.WriteOptions: ("per_table",),
+}  # fmt: skip
+"""Options that the flow has itself, applies before the stage, or has no use for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     add_output(parser, writing.OUTPUT_HELP, required=True)
     for declared, heading in GROUPS:
-        add_options(
-            parser, declared, heading, without=_OF_EXTRACT_ALONE if declared is extracting.ExtractOptions else ()
-        )
+        add_options(parser, declared, heading, without=_OF_ONE_STAGE.get(declared, ()))
     return parser
 
 
@@ -169,10 +169,11 @@ def chosen_options(args: argparse.Namespace) -> dict[str, Any]:
     chosen: dict[str, Any] = {"overwrite": True} if args.overwrite else {}
     for group, _ in GROUPS:
         for name, flag, _ in declared_options(group):
+            if name in _OF_ONE_STAGE.get(group, ()):
+                continue
             value = getattr(args, name)
             value = tuple(value) if isinstance(value, list) else value
-            is_foreign = group is extracting.ExtractOptions and name in _OF_EXTRACT_ALONE
-            if not is_foreign and value not in (None, getattr(group(), name)):
+            if value not in (None, getattr(group(), name)):
                 chosen[flag.removeprefix("--").replace("-", "_")] = _plain(name, value)
     return chosen
 
@@ -192,9 +193,9 @@ def flow_options(args: argparse.Namespace) -> FlowOptions:
     return FlowOptions(
         overwrite=args.overwrite,
         discover=options_from(args, DiscoverOptions),
-        extract=options_from(args, extracting.ExtractOptions, without=_OF_EXTRACT_ALONE),
+        extract=options_from(args, extracting.ExtractOptions, without=_OF_ONE_STAGE[extracting.ExtractOptions]),
         join=options_from(args, joining.JoinOptions),
-        write=options_from(args, writing.WriteOptions),
+        write=options_from(args, writing.WriteOptions, without=_OF_ONE_STAGE[writing.WriteOptions]),
         storage=options_from(args, StorageOptions),
         **{field.name: getattr(running, field.name) for field in fields(running)},
     )

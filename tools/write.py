@@ -66,6 +66,15 @@ class WriteOptions:
         metadata=option("names of the cells in AnnData: their Metadata_CellID, or the rows' numbers (%(default)s)"),
     )
 
+    per_table: str = field(
+        default="",
+        metadata=option(
+            "instead of -o: take a bundle from pct-extract, and write one Parquet file for each of its tables, not "
+            "joined, into this folder",
+            metavar="DIR", recorded=False,
+        ),
+    )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class WriteSummary:
@@ -97,9 +106,9 @@ def write(
         Folders or prefixes of profiles, one Arrow IPC file or object, or ``-`` for a stream on standard input; or what
         `join` returned.
     output : str
-        A file or an object whose name ends in ``.parquet``, ``.pq``, ``.arrow`` or ``.h5ad``, or a Zarr store whose name
-        ends in ``.zarr``; a name without a suffix, or with ``/`` at its end, is a folder that gets one Parquet file per
-        part; ``-`` is standard output, for Parquet.
+        A file or an object whose name ends in ``.parquet``, ``.pq``, ``.arrow`` or ``.h5ad``, or a Zarr store whose
+        name ends in ``.zarr``; a name without a suffix, or with ``/`` at its end, is a folder that gets one Parquet
+        file per part; ``-`` is standard output, for Parquet.
     overwrite : bool
         Replace an output that exists.
     fingerprint : str
@@ -125,7 +134,10 @@ def write(
     from pycytominer_transform.common.write.well_counts import with_well_counts
 
     began = time.monotonic()
-    settings = recorded_options(options or WriteOptions())
+    options = options or WriteOptions()
+    if options.per_table:
+        return _write_tables(profiles, output, options, overwrite=overwrite, storage=storage)
+    settings = recorded_options(options)
     place = named_location(output, storage)
     check_name(output, place)
     sizes: Sequence[int] = ()
@@ -152,6 +164,36 @@ def write(
 
 
 write_task = StageTask(write, name="write")
+
+
+def _write_tables(
+    bundle: str | Sequence[str] | Joined, output: str, options: WriteOptions, *, overwrite: bool,
+    storage: StorageOptions | None,
+) -> WriteSummary:  # fmt: skip
+    """Write a bundle's tables, not joined, into the folder that the options name."""
+    from pycytominer_transform.common.ipc.bundle import open_bundle
+    from pycytominer_transform.common.storage.location import named_location
+    from pycytominer_transform.common.storage.standard_io import STANDARD
+    from pycytominer_transform.common.write.tables import is_own_entry, write_tables
+
+    began = time.monotonic()
+    if output != STANDARD:
+        raise UsageError("--per-table DIR goes without -o: DIR is the output")
+    if not isinstance(bundle, str):
+        if not isinstance(bundle, Sequence) or len(bundle) != 1:
+            raise UsageError("--per-table takes one bundle from pct-extract")
+        [bundle] = bundle
+    place = named_location(options.per_table, storage)
+    if place.name.lower().endswith(SUFFIXES):
+        raise UsageError(f"--per-table names a folder: give {PurePosixPath(options.per_table).with_suffix('')}")
+    place.check_destination(overwrite=overwrite, is_folder=True)
+    with (
+        open_bundle(bundle, storage) as reader,
+        place.complete_folder(overwrite=overwrite, is_ours=is_own_entry) as folder,
+    ):
+        rows, columns = write_tables(reader, folder, recorded_options(options))
+    sizes = place.sizes()
+    return WriteSummary(len(sizes), rows, columns, sum(sizes), options.per_table, time.monotonic() - began)
 
 
 def check_name(output: str, place: Location) -> None:

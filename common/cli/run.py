@@ -101,7 +101,7 @@ def _remove_leftovers(args: argparse.Namespace) -> None:
     from pycytominer_transform.common.storage.temporary_names import remove_leftovers
     from pycytominer_transform.common.storage.uri import is_cloud
 
-    output = getattr(args, "output", STANDARD)
+    output = str(getattr(args, "per_table", None) or getattr(args, "output", STANDARD))
     if output != STANDARD and not is_cloud(output):
         remove_leftovers(Path(output))
 

@@ -250,9 +250,13 @@ def is_bundle_entry(name: str) -> bool:
     return name == MANIFEST_FILE or (name.startswith("part-") and "/" in name and name.endswith(("/", ".arrow")))
 
 
+def escaped_table(table: str) -> str:
+    """Return a table's name as that of a file: characters that would lead elsewhere are escaped."""
+    return table.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+
+
 def _file_path(part: int, table: str) -> str:
-    """Return the path of a table's file; characters of its name that would lead elsewhere are escaped."""
-    return f"{part_name(part)}/{table.replace('%', '%25').replace('/', '%2F').replace(chr(0), '%00')}.arrow"
+    return f"{part_name(part)}/{escaped_table(table)}.arrow"
 
 
 def _with_names(table: pa.Table, part: int, name: str) -> pa.Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError, PctError, SourceNotFoundError
@@ -115,6 +116,13 @@ def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[st
     return rows
 
 
+@contextmanager
+def open_sink(path: Path) -> Iterator[pa.NativeFile]:
+    """Open a new file of this machine for a `RowGroupWriter`."""
+    with path.open("wb") as file, arrow_sink(file) as stream:
+        yield stream
+
+
 def _write(
     reader: ProfilesReader, batches: Iterable[tuple[pa.RecordBatch, int]], sink: BinaryIO, settings: dict[str, Any]
 ) -> int:
@@ -160,6 +168,11 @@ class RowGroupWriter:
         self._batches: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self.rows = 0
+
+    @property
+    def columns(self) -> int:
+        """The number of columns that are written."""
+        return len(self._schema)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add rows, and write the row groups that are complete."""
