@@ -177,14 +177,13 @@ class PartReader:
             part.left_out = batch.left_out | part.left_out
             for name, table in batch.tables.items():
                 tables[name].append(table)
-        for name, schema in self._schemas.items():
-            if not tables[name]:
-                part.tables[name] = schema.empty_table()
-                continue
-            table = pa.concat_tables(tables[name])
-            if self._cell_ids and name == self._cell_ids.anchor:
-                table = table.append_column(CELL_ID, self._cell_ids.of_objects(table, part.tables))
-            part.tables[name] = pa.table(table.columns, schema=schema)
+        for name, read in tables.items():
+            part.tables[name] = pa.concat_tables(read) if read else self._schemas[name].empty_table()
+        if self._cell_ids and tables[self._cell_ids.anchor]:
+            objects = part.tables[self._cell_ids.anchor]
+            ids = self._cell_ids.of_objects(objects, part.tables)
+            part.tables[self._cell_ids.anchor] = objects.append_column(CELL_ID, ids)
+        part.tables = {name: pa.table(table.columns, schema=self._schemas[name]) for name, table in part.tables.items()}
         return part
 
     def _read(self, sources: Sequence[Source]) -> PartTables:

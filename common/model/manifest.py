@@ -64,7 +64,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The metadata from the dataset's path: final name of the column, and the text.
     """
 
-    part: int
+    part: Annotated[int, msgspec.Meta(ge=1)]
     dataset: str
     table_number: int
     table: str
@@ -73,7 +73,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sqlite_table: str = ""
     row_ranges: tuple[tuple[int, int], ...] = ()
     rows: int = -1
-    bytes: int
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
     fingerprint: str
     path_values: PathValues = ()
 
@@ -156,12 +156,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: int = MANIFEST_VERSION
 
     def __post_init__(self) -> None:
-        """Refuse sources of tables, or with metadata, that the manifest does not describe."""
+        """Refuse sources, or IDs, of tables and columns that the manifest does not describe."""
         if not {source.table for source in self.sources} <= {schema.table for schema in self.tables}:
             raise ValueError("a source of an unknown table")
         names = {column.name for column in self.path_columns}
         if not {name for source in self.sources for name, _ in source.path_values} <= names:
             raise ValueError("an unknown column of a path")
+        images = [schema for schema in self.tables if schema.table == self.preset.image]
+        names |= {column.name for schema in images for column in schema.columns}
+        if not names.issuperset(self.cell_id_columns) or (self.cell_id_columns and not images):
+            raise ValueError("cell IDs of unknown columns")
 
     @property
     def parts(self) -> list[int]:

@@ -112,6 +112,12 @@ def test_shares_hold_every_part_once(manifest: Manifest, count: int) -> None:
         (lambda table: with_column(table, "path", "a/../../b"), "leads out of the source"),
         (lambda table: with_column(table, "format", "xlsx"), "'xlsx' - at `\\$\\[0\\].format`"),
         (lambda table: with_column(table, "table", "golgi"), "unknown table"),
+        (
+            lambda table: with_json(table, '"cell_id_columns":["Metadata_Plate"', '"cell_id_columns":["Plate"'),
+            "cell IDs",
+        ),
+        (lambda table: with_column(table, "bytes", -2), "Expected `int` >= 0 - at `\\$\\[0\\].bytes`"),
+        (lambda table: with_column(table, "part", 0), "Expected `int` >= 1 - at `\\$\\[0\\].part`"),
         (lambda table: with_column(table, "bytes", None), "Expected `int`, got `null` - at `\\$\\[0\\].bytes`"),
     ],
 )
