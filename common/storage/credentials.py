@@ -23,6 +23,8 @@ _AZURE_LOG_IN = (
 )
 _UNSIGNED: Mapping[str, Any] = {"skip_signature": True}
 _DEFAULT_REGION = "us-east-1"
+FIRST_WAIT = timedelta(seconds=0.2)
+"""Before the first retry of a request; each further one waits longer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Access:
                 "read_timeout": timedelta(seconds=object_store.READ_SECONDS),
                 "timeout": timedelta(minutes=10),
             },
-            retry_config={"max_retries": max_retries, "backoff": {"init_backoff": timedelta(seconds=0.2)}},
+            retry_config={"max_retries": max_retries, "backoff": {"init_backoff": FIRST_WAIT}},
             **self.settings,
         )
 

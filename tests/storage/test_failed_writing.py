@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from fault_kinds import ALWAYS, Changed, Cut, ErrorInside, Fault, Hang, Kind, Re
 from fault_proxy import FaultProxy, Request, Where
 from gcs_conditions import conditions
 from plates import Plate, write_csv
-from pycytominer_transform.common.storage import cloud_destination, object_store
+from pycytominer_transform.common.storage import cloud_destination, credentials, object_store
 from pycytominer_transform.common.storage.object_store import PART_BYTES, forget_stores
 from pycytominer_transform.tools import extract, join, write
 
@@ -61,7 +62,8 @@ def s3_like(request: pytest.FixtureRequest, no_cloud: None, monkeypatch: pytest.
 
 @pytest.fixture(params=["at once", "in parts"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have objects written in one request each, as small ones are, and in parts, as large ones."""
+    """Have objects written in one request each, as small ones are, and in parts, as large ones; with short waits."""
+    monkeypatch.setattr(credentials, "FIRST_WAIT", timedelta(milliseconds=5))
     if request.param == "in parts":
         monkeypatch.setattr(object_store, "SINGLE_BYTES", -1)
 
