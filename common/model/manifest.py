@@ -118,6 +118,11 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str
     columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=1)]
 
+    def __post_init__(self) -> None:
+        """Refuse two columns of one name."""
+        if any(len({getattr(each, name) for each in self.columns}) < len(self.columns) for name in ("source", "name")):
+            raise ValueError(f"table {self.table} has two columns of one name")
+
     def final_name(self, source_column: str) -> str | None:
         """Return the final name of a source column, in any letter case, or None where the table lacks it."""
         lower_name = source_column.lower()

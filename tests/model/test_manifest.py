@@ -55,8 +55,9 @@ steps = st.builds(
     options=st.dictionaries(texts, st.one_of(texts, numbers, st.booleans(), st.lists(numbers))),
     counts=st.dictionaries(texts, st.integers(0, 1 << 53)),
 )
+column_lists = st.lists(columns, min_size=1, unique_by=(lambda each: each.source, lambda each: each.name))
 tables_strategy = st.lists(
-    st.builds(TableSchema, table=texts, prefix=texts, columns=st.lists(columns, min_size=1).map(tuple)),
+    st.builds(TableSchema, table=texts, prefix=texts, columns=column_lists.map(tuple)),
     min_size=1,
     max_size=3,
 )
@@ -115,6 +116,10 @@ def test_shares_hold_every_part_once(manifest: Manifest, count: int) -> None:
         (
             lambda table: with_json(table, '"cell_id_columns":["Metadata_Plate"', '"cell_id_columns":["Plate"'),
             "cell IDs",
+        ),
+        (
+            lambda table: with_json(table, '"source":"ImageNumber","name"', '"source":"ObjectNumber","name"'),
+            "has two columns of one name",
         ),
         (lambda table: with_column(table, "bytes", -2), "Expected `int` >= 0 - at `\\$\\[0\\].bytes`"),
         (lambda table: with_column(table, "part", 0), "Expected `int` >= 1 - at `\\$\\[0\\].part`"),
