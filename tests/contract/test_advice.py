@@ -402,6 +402,14 @@ def test_a_number_too_large_for_anndata(tmp_path: Path) -> None:
     run("write", *words, "--x-dtype", "float64").done()
 
 
+def test_tables_into_a_folder(tmp_path: Path) -> None:
+    assert stages(plate(tmp_path), tmp_path / "in", {})[-1].code == 0
+    words = ("write", tmp_path / "in" / "bundle", "-q", "--per-table")
+    line = run(*words, tmp_path / "x.parquet").failed(2, "--per-table names a folder: give ")
+    run(*words, line.partition("; ")[0].partition(": give ")[2]).done()
+    assert (tmp_path / "x" / "cells.parquet").is_file()
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "y/x.h5ad"])
 @pytest.mark.parametrize("stage", ["discover", "extract", "join"])
 def test_an_output_that_another_stage_makes(
