@@ -20,6 +20,7 @@ from pycytominer_transform.common.model.roles import role_of
 
 _MOST_NAME = 10_000
 """Characters in a column's name."""
+_WELLS_AND_SITES = tuple(name.lower() for name in (PLATE, WELL, SITE))
 
 
 @dataclass
@@ -137,7 +138,7 @@ class TableSample:
 
 def names_well_or_site(column: str) -> bool:
     """Return whether a column of an image table is named as one of plates, wells or sites, with or without a prefix."""
-    return column.lower().endswith(tuple(name.lower() for name in (PLATE, WELL, SITE)))
+    return column.lower().endswith(_WELLS_AND_SITES)
 
 
 def wells_and_sites(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, str]]:
