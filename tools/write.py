@@ -65,7 +65,6 @@ class WriteOptions:
         default="cell",
         metadata=option("names of the cells in AnnData: their Metadata_CellID, or the rows' numbers (%(default)s)"),
     )
-
     per_table: str = field(
         default="",
         metadata=option(
@@ -185,7 +184,8 @@ def _write_tables(
         [bundle] = bundle
     place = named_location(options.per_table, storage)
     if place.name.lower().endswith(SUFFIXES):
-        raise UsageError(f"--per-table names a folder: give {PurePosixPath(options.per_table).with_suffix('')}")
+        bare = options.per_table.rstrip("/")
+        raise UsageError(f"--per-table names a folder: give {bare.removesuffix(PurePosixPath(bare).suffix)}")
     place.check_destination(overwrite=overwrite, is_folder=True)
     with (
         open_bundle(bundle, storage) as reader,

@@ -90,6 +90,7 @@ def test_what_is_no_bundle_or_no_folder(bundle: Path, tmp_path: Path) -> None:
     run_tool("write", tmp_path / "p", "-q", "--per-table", tmp_path / "t").failed(1, "holds profiles, not a bundle")
     run_tool("write", bundle, "-q", "--per-table", tmp_path / "t.parquet").failed(2, f"give {tmp_path}/t")
     run_tool("write", bundle, "-q", "--per-table", tmp_path / "t", "-o", tmp_path / "x.parquet").failed(2, "without -o")
+    run_tool("write", bundle, "-q", "--per-table", "s3://bucket/t.parquet").failed(2, "give s3://bucket/t")
     run_tool("write", bundle, bundle, "-q", "--per-table", tmp_path / "t").failed(2, "one bundle")
     assert entries(tmp_path) == {"p"}
 
