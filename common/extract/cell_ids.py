@@ -85,9 +85,8 @@ class CellIds:
 
 def _image_set_columns(manifest: Manifest, schema: TableSchema) -> tuple[str, ...]:
     """Return the columns that tell a table's image sets apart: the dataset, and the source's own numbers."""
-    has_table_number = any(column.name == TABLE_NUMBER for column in schema.columns)
     number = image_number(manifest.preset, schema) if manifest.preset.image_number else ""
-    return (DATASET, *([TABLE_NUMBER] if has_table_number else []), *([number] if number else []))
+    return (DATASET, *([TABLE_NUMBER] if schema.has_table_number else []), *([number] if number else []))
 
 
 def _joined(table: pa.Table, columns: Sequence[str], *, null: str | None) -> pa.Array:

@@ -228,12 +228,8 @@ def _scope(manifest: Manifest, left: TableSchema, right: TableSchema) -> tuple[s
         if name in _names(manifest, left)
         and name in _names(manifest, right)
         # The tools' own table number says no more than the dataset, and never equals one from the source.
-        and (name != TABLE_NUMBER or _has_table_number(left) == _has_table_number(right))
+        and (name != TABLE_NUMBER or left.has_table_number == right.has_table_number)
     )
-
-
-def _has_table_number(schema: TableSchema) -> bool:
-    return any(column.name == TABLE_NUMBER for column in schema.columns)
 
 
 def _names(manifest: Manifest, schema: TableSchema) -> set[str]:

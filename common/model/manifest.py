@@ -123,6 +123,11 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if any(len({getattr(each, name) for each in self.columns}) < len(self.columns) for name in ("source", "name")):
             raise ValueError(f"table {self.table} has two columns of one name")
 
+    @property
+    def has_table_number(self) -> bool:
+        """Whether the source numbers the table's datasets itself."""
+        return any(column.name == TABLE_NUMBER for column in self.columns)
+
     def final_name(self, source_column: str) -> str | None:
         """Return the final name of a source column, in any letter case, or None where the table lacks it."""
         lower_name = source_column.lower()
@@ -167,10 +172,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         names = {column.name for column in self.path_columns}
         if not {name for source in self.sources for name, _ in source.path_values} <= names:
             raise ValueError("an unknown column of a path")
-        images = [schema for schema in self.tables if schema.table == self.preset.image]
-        names |= {column.name for schema in images for column in schema.columns}
-        if not names.issuperset(self.cell_id_columns) or (self.cell_id_columns and not images):
-            raise ValueError("cell IDs of unknown columns")
+        if self.cell_id_columns:
+            of_images = {c.name for schema in self.tables if schema.table == self.preset.image for c in schema.columns}
+            if not of_images or not (names | of_images).issuperset(self.cell_id_columns):
+                raise ValueError("cell IDs of unknown columns")
 
     @property
     def parts(self) -> list[int]:
@@ -187,7 +192,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The table whose objects the rows of profiles are."""
         return choose_anchor(self.preset, list(map(self.schema_of, self.compartments)))
 
-    @property
+    @cached_property
     def makes_cell_ids(self) -> bool:
         """Whether the tools make a column of cell IDs; not where the source has one."""
         there = {column.name.lower() for schema in self.tables for column in schema.columns}
@@ -207,7 +212,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         added: dict[str, tuple[Column, ...]] = {}
         for schema in self.tables:
             columns = [Column("", DATASET, "string", "metadata")]
-            if self.datasets_total > 1 and all(column.name != TABLE_NUMBER for column in schema.columns):
+            if self.datasets_total > 1 and not schema.has_table_number:
                 columns.append(Column("", TABLE_NUMBER, "int64", "identifier"))
             more = [column for column in self.path_columns if held_as(column.name, (*images, *schema.columns)) is None]
             added[schema.table] = (*columns, *more)
