@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError, PctError, SourceNotFoundError
@@ -114,13 +113,6 @@ def write_folder(reader: ProfilesReader, folder: OutputFolder, settings: dict[st
         with folder.open(f"{part_name(1)}.parquet") as sink:
             _write(reader, (), sink, settings)
     return rows
-
-
-@contextmanager
-def open_sink(path: Path) -> Iterator[pa.NativeFile]:
-    """Open a new file of this machine for a `RowGroupWriter`."""
-    with path.open("wb") as file, arrow_sink(file) as stream:
-        yield stream
 
 
 def _write(

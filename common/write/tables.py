@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from pycytominer_transform.common.ipc.bundle import BundleReader, MemoryBundle, bundle_schema, escaped_table
+from pycytominer_transform.common.ipc.stream_writer import arrow_sink
 from pycytominer_transform.common.storage.destination import OutputFolder
-from pycytominer_transform.common.write.parquet import RowGroupWriter, open_sink
+from pycytominer_transform.common.write.parquet import RowGroupWriter
 
 
 def is_own_entry(name: str) -> bool:
@@ -31,12 +32,10 @@ def write_tables(
     files = {schema.table: f"{escaped_table(schema.table)}.parquet" for schema in manifest.tables}
     with ExitStack() as stack:
         path = stack.enter_context(folder.tree(last=[*files.values()][-1]))
-        writers = {
-            schema.table: RowGroupWriter(
-                stack.enter_context(open_sink(path / files[schema.table])), bundle_schema(manifest, schema), settings
-            )
-            for schema in manifest.tables
-        }
+        writers = {}
+        for schema in manifest.tables:
+            sink = stack.enter_context(arrow_sink(stack.enter_context((path / files[schema.table]).open("wb"))))
+            writers[schema.table] = RowGroupWriter(sink, bundle_schema(manifest, schema), settings)
         for _, tables in bundle.parts():
             for name, table in tables.items():
                 for batch in table.to_batches():
