@@ -81,7 +81,7 @@ class OutputObjects:
 
     @contextmanager
     def tree(self, *, last: str) -> Iterator[Path]:
-        """Give a folder of this machine whose files become objects; see `destination.OutputFolder`."""
+        """Yield a local folder whose files are uploaded as objects; see `destination.OutputFolder`."""
         folder = self.folder / "tree"
         folder.mkdir()
         yield folder

@@ -35,9 +35,9 @@ class OutputFolder(Protocol):
         """Open a new file in it, by its path with slashes; one at a time."""
 
     def tree(self, *, last: str) -> AbstractContextManager[Path]:
-        """Give a folder of this machine whose files are those of the output when the block ends.
+        """Yield a local folder to write into; its files become the output's when the block ends.
 
-        In a cloud store the file `last` appears after all others.
+        In a cloud store the file `last` is uploaded after all others.
         """
 
 
@@ -57,7 +57,7 @@ class LocalFolder:
 
     @contextmanager
     def tree(self, *, last: str) -> Iterator[Path]:
-        """Give the folder itself."""
+        """Yield the folder itself; see `OutputFolder`."""
         yield self._path
 
 

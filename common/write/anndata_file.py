@@ -245,13 +245,13 @@ def _check_names(schema: pa.Schema) -> None:
 def _centre(schema: pa.Schema) -> tuple[str, str] | None:
     """Return the columns of the centre of the nuclei, else of the first compartment that has one."""
     numbers = {field.name for field in schema if is_number(field)}
-    found = [
+    centres = [
         (match[1] or "", match[0]) for field in schema
         if (match := _CENTRE.fullmatch(field.name)) and {match[0], f"{match[0][:-1]}Y"} <= numbers
     ]  # fmt: skip
-    if not found:
+    if not centres:
         return None
-    compartment = "Nuclei" if any(one == "Nuclei" for one, _ in found) else found[0][0]
+    compartment = "Nuclei" if any(one == "Nuclei" for one, _ in centres) else centres[0][0]
     # Location before AreaShape, which CellProfiler measures of the same outline.
-    x = max(name for one, name in found if one == compartment)
+    x = max(name for one, name in centres if one == compartment)
     return x, f"{x[:-1]}Y"
