@@ -45,7 +45,8 @@ def find_repeated(root: Location, datasets: dict[str, dict[str, bool]]) -> dict[
         elif exclusive := [identity for identity in shared if own[identity]]:
             repeated[name] = Repeated(owners[exclusive[0]], is_whole=False)
         else:
-            owners = dict.fromkeys(own, name) | owners
+            for identity in own:
+                owners.setdefault(identity, name)
     return repeated
 
 
