@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_GROUP_BYTES, _LARGEST_GROUP_BYTES = 4_000_000, 256_000_000
 _TEXT_BYTES = 32
 """Assumed size of a text."""
-_MIN_GROUP_ROWS, _MAX_GROUP_ROWS = 1_024, 1_048_576
+_MIN_GROUP_ROWS, _MAX_GROUP_ROWS = 4_096, 1_048_576
 _GROWTH = 32
 """A row group has at most the rows before it divided by this, so that the groups of a file are few."""
 _BATCHES_TO_COMBINE = 100
@@ -228,7 +228,7 @@ def group_rows(row_size: int, rows_before: int) -> int:
     """Return the number of rows of the row group after `rows_before` rows of `row_size` bytes each.
 
     Readers skip small row groups well, but pyarrow's writer keeps some 2 kB for each column of each row group until the
-    file is closed. So row groups grow with the file, from 4 MB of values (at least 1,024 rows) to 256 MB: a file of
+    file is closed. So row groups grow with the file, from 4 MB of values (at least 4,096 rows) to 256 MB: a file of
     30 GB with 1,821 columns has some 210 of them, for which the writer takes 0.7 GB.
     """
     first, largest = (

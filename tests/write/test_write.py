@@ -215,25 +215,25 @@ def test_row_groups_grow_with_the_file_from_4_to_256_mb_of_values(kinds: list[pa
     size = sum(kind.bit_width // 8 if pa.types.is_primitive(kind) else 32 for kind in kinds)
     each = row_bytes(schema)
     for rows, least in ((group_rows(each, 0), 4_000_000), (group_rows(each, 1 << 40), 256_000_000)):
-        assert 1024 <= rows <= 1 << 20
-        if 1024 < rows < 1 << 20:
+        assert 4096 <= rows <= 1 << 20
+        if 4096 < rows < 1 << 20:
             assert rows * size <= least < (rows + 1) * size
     first, most = group_rows(each, 0), group_rows(each, 1 << 40)
     assert group_rows(each, before) == min(max(first, before // 32), most)
 
 
 def test_row_groups_of_a_growing_file(tmp_path: Path) -> None:
-    rows = 120_000
-    wide = pa.table({f"Cells_{i}": pa.array([float(i)] * rows) for i in range(600)})
+    rows = 300_000
+    wide = pa.table({f"Cells_{i}": pa.array([float(i)] * rows) for i in range(150)})
     with pa.ipc.new_file(tmp_path / "wide.arrow", wide.schema) as writer:
         writer.write_table(wide, max_chunksize=777)
     run("write", tmp_path / "wide.arrow", "-o", tmp_path / "out.parquet")
     metadata = pq.read_metadata(tmp_path / "out.parquet")
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     assert sum(sizes) == rows
-    assert sizes[:32] == [1024] * 32
+    assert sizes[:32] == [4096] * 32
     for number, size in enumerate(sizes[:-1]):
-        assert size == max(1024, sum(sizes[:number]) // 32)
+        assert size == max(4096, sum(sizes[:number]) // 32)
     assert parquet_table(tmp_path / "out.parquet").equals(wide)
 
 
