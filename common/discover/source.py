@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from pycytominer_transform.common.discover.experiment import bounded
 from pycytominer_transform.common.discover.image_set_identity import identifying_columns
 from pycytominer_transform.common.discover.path_metadata import path_columns, path_values
 from pycytominer_transform.common.discover.recognition import recognise
@@ -89,6 +90,7 @@ def discover_manifest(
         on_bad_dataset=options.on_bad_dataset,
         path_columns=of_paths,
         cell_id_columns=identifying_columns(layout, preset, tables, of_paths, values),
+        experiment=tuple(bounded(layout.experiment).items()),
     )
     return manifest.shard(*options.shard), layout.skipped
 

@@ -62,6 +62,8 @@ class SourceLayout:
     image_sets : dict
         By dataset, what the image table says of the plate, well and site of each image set, by column; without the
         datasets whose image tables are so large that they were not read whole.
+    experiment : dict
+        What CellProfiler says of its run, by key, in the first dataset that has it.
     prefix_of : callable
         Returns the beginning of a table's final column names; empty where they keep the names they have.
     """
@@ -73,6 +75,7 @@ class SourceLayout:
     prefix_of: Callable[[str], str] = lambda _: ""
     has_folders_of_several_image_sets: bool = False
     image_sets: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    experiment: dict[str, str] = field(default_factory=dict)
     _filled: int = 0
     _notes: set[str] = field(default_factory=set)
 

@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 16_384
+EXPERIMENT = "pct.experiment"
+"""Key of what CellProfiler says of its run: a JSON object of texts."""
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:
-    """Return the metadata of the schema of profiles: their role, preset and provenance."""
+    """Return the metadata of the schema of profiles: their role, preset, provenance and CellProfiler's experiment."""
     provenance = steps_to_json(manifest.provenance)
-    return {"pct.role": "profiles", "pct.preset": manifest.preset.name, "pct.provenance": provenance}
+    texts = {"pct.provenance": provenance, EXPERIMENT: manifest.experiment_json}
+    return {"pct.role": "profiles", "pct.preset": manifest.preset.name, **texts}
 
 
 @dataclass
@@ -134,6 +137,8 @@ class ProfilesReader:
         Of all batches, without the suite's metadata.
     fingerprint : str
         Digest of the sources, tools and options that the profiles come from, for the Parquet file; or empty.
+    experiment : str
+        What CellProfiler says of its run, a JSON object of texts; or empty.
     """
 
     schema: pa.Schema
@@ -141,6 +146,7 @@ class ProfilesReader:
     _streams: Iterator[OpenStream]
     _history: History
     fingerprint: str = ""
+    experiment: str = ""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -202,7 +208,8 @@ def open_profiles(
         raise DataError(
             f"{first.where} has several columns named {listed(repeated)}; leave out all but one, or rename them"
         )
-    return ProfilesReader(first.schema, first.text("pct.preset"), chain([first], streams), history)
+    preset, experiment = first.text("pct.preset"), first.text(EXPERIMENT)
+    return ProfilesReader(first.schema, preset, chain([first], streams), history, experiment=experiment)
 
 
 def _streams_of(files: Sequence[Location]) -> Iterator[OpenStream]:

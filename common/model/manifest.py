@@ -24,7 +24,7 @@ from pycytominer_transform.common.model.roles import Role
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_VERSION = 5
+MANIFEST_VERSION = 6
 MANIFESTS_KEPT = 4
 """Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
 
@@ -151,6 +151,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         The columns whose values come from the datasets' paths.
     cell_id_columns : tuple of str
         The columns of plate, well and site, if their values differ between all image sets of the source; else empty.
+    experiment : tuple of (str, str)
+        What CellProfiler says of the run that made the source: keys and values, such as its version and its pipeline.
     """
 
     source: str
@@ -162,6 +164,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_bad_dataset: Literal["fail", "skip"] = "fail"
     path_columns: tuple[Column, ...] = ()
     cell_id_columns: tuple[str, ...] = ()
+    experiment: tuple[tuple[str, str], ...] = ()
     provenance: tuple[Step, ...] = ()
     version: int = MANIFEST_VERSION
 
@@ -221,9 +224,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return added
 
     @property
+    def experiment_json(self) -> str:
+        """The experiment as a JSON object; empty where there is none."""
+        return to_json(dict(self.experiment)) if self.experiment else ""
+
+    @property
     def shared(self) -> Manifest:
-        """The manifest without sources and provenance: equal for all parts, so it can be a cache key."""
-        return replace(self, sources=(), provenance=())
+        """The manifest without sources, experiment and provenance: equal for all parts, so it can be a cache key."""
+        return replace(self, sources=(), experiment=(), provenance=())
 
     def schema_of(self, table: str) -> TableSchema:
         """Return the schema of a table by its lower-case name."""

@@ -150,6 +150,7 @@ class _Writer:
         columns = [{"name": field.name, "role": role_of_field(field)} for field in self._schema]
         texts = {
             "provenance": steps_to_json([*reader.steps, step]), "columns": to_json(columns), "preset": reader.preset,
+            "experiment": reader.experiment,
         }  # fmt: skip
         write_elem(self._root, "uns", {"pct": texts})
         for group in _ROOT_GROUPS:

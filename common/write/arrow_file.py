@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import PctError
-from pycytominer_transform.common.ipc.profiles import ProfilesReader
+from pycytominer_transform.common.ipc.profiles import EXPERIMENT, ProfilesReader
 from pycytominer_transform.common.ipc.stream_reader import read_streams
 from pycytominer_transform.common.ipc.stream_writer import StreamWriter
 from pycytominer_transform.common.model.provenance import new_step, steps_to_json
@@ -26,7 +26,7 @@ def write_file(reader: ProfilesReader, sink: BinaryIO, settings: dict[str, Any])
     import pyarrow as pa
 
     schema = with_roles(chosen_columns(reader.schema, settings["only"], settings["drop"]), reader.schema)
-    schema = schema.with_metadata({"pct.role": "profiles", "pct.preset": reader.preset})
+    schema = schema.with_metadata({"pct.role": "profiles", "pct.preset": reader.preset, EXPERIMENT: reader.experiment})
     writer = StreamWriter(sink, schema, as_file=True)
     rows = 0
     for batch, part in reader.batches():

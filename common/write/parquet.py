@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycytominer_transform.common.errors import DataError, PctError, SourceNotFoundError
-from pycytominer_transform.common.ipc.profiles import ProfilesReader
+from pycytominer_transform.common.ipc.profiles import EXPERIMENT, ProfilesReader
 from pycytominer_transform.common.ipc.stream_writer import arrow_sink
 from pycytominer_transform.common.model.manifest import part_name
 from pycytominer_transform.common.model.provenance import Step, new_step, steps_to_json, to_json
@@ -123,7 +123,7 @@ def _write(
         writer = RowGroupWriter(stream, reader.schema, settings)
         for batch, _ in batches:
             writer.add(batch)
-        writer.close(reader.preset, reader.steps, reader.fingerprint)
+        writer.close(reader.preset, reader.steps, experiment=reader.experiment, fingerprint=reader.fingerprint)
     return writer.rows
 
 
@@ -176,7 +176,7 @@ class RowGroupWriter:
         elif len(self._batches) >= _BATCHES_TO_COMBINE:
             self._combine()
 
-    def close(self, preset: str, steps: Sequence[Step], fingerprint: str = "") -> None:
+    def close(self, preset: str, steps: Sequence[Step], *, experiment: str = "", fingerprint: str = "") -> None:
         """Write the remaining rows and the footer, which holds the provenance with the step of writing."""
         self._write_groups(everything=True)
         step = new_step("pct-write", self._settings, {"rows": self.rows})
@@ -185,8 +185,7 @@ class RowGroupWriter:
             COLUMNS_KEY: to_json([{"name": field.name, "role": role_of_field(field)} for field in self._schema]),
             "pct.preset": preset,
         }
-        if fingerprint:
-            metadata[FINGERPRINT_KEY] = fingerprint
+        metadata |= {key: text for key, text in ((EXPERIMENT, experiment), (FINGERPRINT_KEY, fingerprint)) if text}
         self._writer.add_key_value_metadata(metadata)
         self._writer.close()
 

@@ -41,5 +41,5 @@ def write_tables(
                 for batch in table.to_batches():
                     writers[name].add(batch)
         for writer in writers.values():
-            writer.close(manifest.preset.name, bundle.steps)
+            writer.close(manifest.preset.name, bundle.steps, experiment=manifest.experiment_json)
     return sum(writer.rows for writer in writers.values()), sum(writer.columns for writer in writers.values())

@@ -69,7 +69,9 @@ def with_well_counts(reader: ProfilesReader) -> ProfilesReader:
     if absent := {key for keys in count_keys.values() for key in keys}.difference(reader.schema.names):
         raise DataError(f"the profiles lack {listed(sorted(absent))}, by which their cells are counted")
     schema = with_roles(pa.schema([column.remove_metadata() for column in reader.schema]), reader.schema)
-    return CountedProfiles(schema, reader.preset, reader._streams, reader._history, count_keys=count_keys)
+    return CountedProfiles(
+        schema, reader.preset, reader._streams, reader._history, experiment=reader.experiment, count_keys=count_keys
+    )
 
 
 def _reread(batches: Batches, schema: pa.Schema, waiting: IO[bytes]) -> Batches:

@@ -16,6 +16,7 @@ from pycytominer_transform.common.formats.csv.datasets import (
     prefetched,
     single_tables,
 )
+from pycytominer_transform.common.formats.csv.experiment import read_experiment
 from pycytominer_transform.common.formats.csv.file_names import csv_stem, experiment_prefixes
 from pycytominer_transform.common.formats.csv.files import inflated_size
 from pycytominer_transform.common.formats.csv.head import read_head
@@ -106,6 +107,7 @@ class CsvLayout(Layout):
                 # Inflated, since that is what memory holds.
                 size = sum(inflated_size(root / table.path, table.bytes) for table in found)
                 layout.add(dataset.name, found, size, options.part_size)
+        layout.experiment = read_experiment(root, tree, layout, preset)
         return layout
 
 

@@ -17,6 +17,7 @@ from pycytominer_transform.common.formats.protocol import Layout
 from pycytominer_transform.common.formats.samples import TableSample
 from pycytominer_transform.common.formats.source_layout import SourceLayout, choose_tables, default_compartments
 from pycytominer_transform.common.formats.sqlite import tables as sqlite_tables
+from pycytominer_transform.common.formats.sqlite.experiment import read_experiment
 from pycytominer_transform.common.formats.sqlite.files import (
     SUFFIXES,
     find_sqlite_files,
@@ -108,6 +109,7 @@ class SqliteLayout(Layout):
                     )
                 layout.parts += parts
                 layout.datasets.append(export.name)
+                layout.experiment = layout.experiment or read_experiment(root, export)
         name_of = {source.table: source.sqlite_table for part in reversed(layout.parts) for source in part}
         layout.samples = dict(samples)
         layout.prefix_of = lambda table: sqlite_tables.prefix_of(
