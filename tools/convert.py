@@ -262,7 +262,12 @@ class _Parts:
         self.written += written
         bytes_read = sum(source.bytes for source in self.manifest.sources_of(part))
         self.progress.finish(part, joined.counts, sum(result.seconds for result in results), bytes_read)
-        if not self.on_threads:
+        if self.on_threads:
+            # Prefect's objects refer to each other in cycles, so they keep a result until Python looks for such.
+            for tables in (extracted.bundle, joined.profiles):
+                if not isinstance(tables, str):
+                    tables.clear()
+        else:
             self.work.clear_exchange(part)
         if figures.done % _PARTS_TO_RELEASE == 0:
             release_memory()

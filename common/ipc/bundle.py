@@ -111,6 +111,10 @@ class MemoryBundle:
         """Yield each part's number and tables, ascending."""
         return iter(self._parts)
 
+    def clear(self) -> None:
+        """Forget the tables."""
+        self._parts.clear()
+
 
 def bundle_writer(sink: Sink, manifest: Manifest) -> BundleFolderWriter | BundleStreamWriter | MemoryBundle:
     """Return the writer of a bundle that goes to an output; see `standard_io.open_output`."""

@@ -101,6 +101,10 @@ class MemoryProfiles:
         batches = ((batch, part) for part, table in self._parts for batch in table.to_batches(max_chunksize=BATCH_ROWS))
         return stream_of(batches, self.schema.with_metadata(_metadata(self.manifest)), "profiles in memory")
 
+    def clear(self) -> None:
+        """Forget the tables."""
+        self._parts.clear()
+
 
 def profiles_writer(
     sink: Sink, manifest: Manifest, schema: pa.Schema

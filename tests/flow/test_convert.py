@@ -28,6 +28,20 @@ if __name__ == "__main__":
     for output in sys.argv[2:]:
         print(convert(sys.argv[1], output, {"part_size": 1, "storage_option": ["token=unheard-of"]}).written.files)
 """
+KEPT = """
+import gc
+import sys
+from pycytominer_transform.common.ipc.bundle import MemoryBundle
+from pycytominer_transform.common.ipc.profiles import MemoryProfiles
+from pycytominer_transform.tools.flow import convert
+
+if __name__ == "__main__":
+    gc.disable()
+    for output in sys.argv[2:]:
+        convert(sys.argv[1], output, {"part_size": 1})
+    tables = [one._parts for one in gc.get_objects() if isinstance(one, (MemoryBundle, MemoryProfiles))]
+    print(sum(map(len, tables)))
+"""
 SERVE = """
 from pycytominer_transform.tools.flow import convert
 
@@ -70,6 +84,13 @@ def test_a_script_calls_the_flow_and_the_server_shows_its_graph(jobs: Jobs, serv
     parts = range(1, 5)
     check_graph(server, plate, "called.parquet", {"write called.parquet": [f"join part {n} of 4" for n in parts]})
     check_graph(server, plate, "called", {f"write part {n} of 4": [f"join part {n} of 4"] for n in parts})
+
+
+def test_no_tables_of_a_part_outlive_it(jobs: Jobs, server: Server, plate: Path) -> None:
+    process = script(jobs, KEPT, server, str(plate), "kept.parquet", "kept")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "0"
 
 
 def check_graph(server: Server, plate: Path, output: str, writes: dict[str, list[str]]) -> None:
