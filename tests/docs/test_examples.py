@@ -60,7 +60,7 @@ def test_a_command(command: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option(option: str, plates: Path, convert: Convert) -> None:
     words = shlex.split(option)
-    tool = next(tool for tool, parser in PARSERS.items() if words[0] in parser.format_usage())
+    tool = next(tool for tool, parser in PARSERS.items() if words[0] in parser.flags)
     given = {tool: words}
     if words[0] == "--platemap-on":
         given["join"] += ["--platemap", str(plates / "platemap.txt")]
