@@ -141,6 +141,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ----------
     source : str
         The folder or file that `pct-discover` was given, absolute.
+    preset : Preset
+        What the source looks like; see the presets.
+    tables : tuple of TableSchema
+        The tables: their columns with source, name, type and role.
+    sources : tuple of Source
+        The rows of the manifest.
     parts_total : int
         How many parts the whole source has; a shard keeps some of them.
     datasets_total : int
@@ -151,6 +157,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         The columns whose values come from the datasets' paths.
     cell_id_columns : tuple of str
         The columns of plate, well and site, if their values differ between all image sets of the source; else empty.
+    provenance : tuple of Step
+        The steps so far.
+    version : int
+        The version of this form; another one is refused.
     """
 
     source: str
