@@ -22,7 +22,7 @@ FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test test-endurance test-ranges lint format readme bench fuzz torture images test-containers lock clean
+.PHONY: help setup convert test test-endurance test-ranges lint format readme docs bench fuzz torture images test-containers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,11 @@ format: $(VENV)/.installed-lint  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: $(VENV)/.installed-test  ## write the option tables and the outputs of the examples into README.md anew
+readme: $(VENV)/.installed-test  ## make the tables and outputs in README.md and docs/ anew, and the manual pages
 	$(BIN)/python tests/docs/readme.py --write
+
+docs: $(VENV)/.installed-docs .mypy_path  ## build the documents into build/site; warnings are errors, links are checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes and the peer
 	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)
@@ -111,6 +114,10 @@ $(VENV)/.installed-azurite-$(AZURITE): $(VENV)/bin/python
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-engines: $(VENV)/.installed-test

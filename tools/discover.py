@@ -6,24 +6,30 @@ preset and the schema of every table. Later stages need nothing else. On a termi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from pycytominer_transform.common.cli.parser import (
     SOURCE_HELP,
-    STORAGE_HEADING,
+    Parser,
     PrintAndExit,
+    add_general_options,
     add_options,
     add_output,
     new_parser,
 )
 from pycytominer_transform.common.cli.run import run_stage
-from pycytominer_transform.common.discover.report import DiscoverSummary, list_presets, manifest_table, show_preset
+from pycytominer_transform.common.discover.report import (
+    PARTS_SHOWN,
+    DiscoverSummary,
+    list_presets,
+    manifest_table,
+    show_preset,
+)
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.options import recorded_options
-from pycytominer_transform.common.runtime.messages import clear_progress
+from pycytominer_transform.common.runtime.messages import clear_progress, logger
 from pycytominer_transform.common.storage.options import StorageOptions
 
 TOOL = "pct-discover"
@@ -78,7 +84,7 @@ def discover(
             write_manifest(manifest, file, as_file=True)
     elif sys.stdout is not None and sys.stdout.isatty():
         clear_progress()
-        print(manifest_table(manifest))
+        print(manifest_table(manifest, len(manifest.parts) if logger.isEnabledFor(10) else PARTS_SHOWN), flush=True)
     else:
         with open_standard_output() as sink:
             write_manifest(manifest, sink, as_file=False)
@@ -88,9 +94,18 @@ def discover(
 discover_task = StageTask(discover, name="discover")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of `pct-discover`."""
-    parser = new_parser(TOOL, "Look at a folder or file of measurements and write a manifest of it.")
+    parser = new_parser(
+        TOOL, "Look at a folder or file of measurements and write a manifest of it.", usage="SOURCE",
+        lists_presets=True,
+        examples=(
+            "pct-discover plate                      what is there, as a table",
+            "pct-discover plate -o manifest.arrow    a manifest, for pct-extract",
+            "pct-discover plate | pct-extract | pct-join | pct-write -o plate.parquet",
+        ),
+        common=("-o", "--overwrite", "--preset", "--compartments", "--path-metadata", "--list-presets", "-q", "-v"),
+    )  # fmt: skip
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     add_output(parser, "where the manifest goes (an Arrow IPC file)")
     add_options(parser, DiscoverOptions, HEADING)
@@ -103,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
         group, "--show-preset", action=PrintAndExit, text=show_preset, metavar="NAME",
         help="print a preset's file, to start one of your own from, and exit",
     )  # fmt: skip
-    add_options(parser, StorageOptions, STORAGE_HEADING)
+    add_general_options(parser)
     return parser
 
 

@@ -6,7 +6,6 @@ final column names and types that `pct-discover` decided.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_input, add_options, add_output, new_parser
+from pycytominer_transform.common.cli.parser import (
+    Parser,
+    add_general_options,
+    add_input,
+    add_options,
+    add_output,
+    new_parser,
+)
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.extract.casting import cast_text
 from pycytominer_transform.common.extract.report import ExtractSummary, check_left_out
@@ -49,7 +55,7 @@ class ExtractOptions:
     )  # fmt: skip
     on_bad_value: Literal["fail", "null"] = field(
         default="fail",
-        metadata=option("what to do with a text in a number column; null: counted and reported (%(default)s)"),
+        metadata=option("what to do with a text in a number column; null: counted and reported (default: %(default)s)"),
     )
     max_inflate: int = field(
         default=0,
@@ -141,13 +147,21 @@ def _reader(manifest: Manifest, options: ExtractOptions, storage: StorageOptions
     )  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of `pct-extract`."""
-    parser = new_parser(TOOL, "Read the measurement files that a manifest names into Arrow tables, part by part.")
+    parser = new_parser(
+        TOOL, "Read the files that a manifest names into Arrow tables, part by part.", usage="[INPUT]",
+        examples=(
+            "pct-extract manifest.arrow -o bundle",
+            "pct-extract manifest.arrow --shard 3/24 -o bundle-3    one share of 24",
+            "pct-discover plate | pct-extract | pct-join | pct-write -o plate.parquet",
+        ),
+        common=("-o", "--overwrite", "--float32", "--cast", "--on-bad-value", "--shard", "--threads", "-q"),
+    )  # fmt: skip
     add_input(parser, "manifest", "a manifest from pct-discover")
     add_output(parser, "where the bundle goes (a folder of Arrow IPC files)")
     add_options(parser, ExtractOptions, HEADING)
-    add_options(parser, StorageOptions, STORAGE_HEADING)
+    add_general_options(parser)
     return parser
 
 

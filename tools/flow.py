@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from pycytominer_transform.common.cli import run as running
 from pycytominer_transform.common.errors import FailedPartsError, SourceNotFoundError, UsageError
 from pycytominer_transform.common.extract.report import report_left_out
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
-from pycytominer_transform.common.runtime.messages import count, logger
+from pycytominer_transform.common.runtime.messages import clear_progress, count, logger, printable
 from pycytominer_transform.common.storage.uri import is_cloud
 from pycytominer_transform.common.write.outputs import output_kind
 from pycytominer_transform.tools import write as writing
@@ -32,6 +33,7 @@ from pycytominer_transform.tools.flow_options import (
     chosen_options,
     flow_options,
     parsed,
+    with_config,
     workers_and_threads,
 )
 
@@ -186,8 +188,49 @@ def flow_runner(job: Job) -> AbstractContextManager[TaskRunner[Any]]:
     )  # fmt: skip
 
 
-def run(job: Job, args: argparse.Namespace) -> FlowSummary:
-    """Run the flow against the Prefect API of the environment, or a private server for the length of the run."""
+def plan(job: Job) -> str:
+    """Return what a conversion would do as a text for people: the source's tables and parts, the output, the workers.
+
+    Raises
+    ------
+    PctError
+        The source cannot be converted in this way, as far as `pct-discover` and the options of the later stages tell.
+    """
+    from pycytominer_transform.common.discover.report import PARTS_SHOWN, manifest_table
+    from pycytominer_transform.common.discover.source import discover_manifest
+    from pycytominer_transform.common.model.roles import chosen_columns
+    from pycytominer_transform.common.storage.location import refuse_among_sources
+    from pycytominer_transform.tools.extract import prepared
+    from pycytominer_transform.tools.join import profiles_schema
+
+    options = job.options
+    manifest, _ = discover_manifest(str(job.source), options.discover, options.storage)
+    refuse_among_sources(job.output, manifest)
+    manifest = prepared(manifest, options.extract)
+    columns = chosen_columns(
+        profiles_schema(manifest, options.join, job.inputs), options.write.only, options.write.drop
+    )
+    shown = len(manifest.parts) if logger.isEnabledFor(10) else PARTS_SHOWN
+    tables = ", ".join(schema.table for schema in manifest.tables)
+    workers = f"{job.cluster.workers} Dask workers" if job.cluster else f"{options.workers} at once ({options.runner})"
+    lines = [
+        f"output   {job.output}: {count(len(columns), 'column')}{', replaced' if options.overwrite else ''}",
+        f"join     {tables}; unmatched objects: {options.join.unmatched}",
+        f"parts    {len(manifest.parts)}, {workers}",
+    ]
+    if job.resumes:
+        lines.append("resume   finished parts of an earlier run are used again where they fit")
+    return f"{manifest_table(manifest, shown)}\n\n" + "\n".join(map(printable, lines))
+
+
+def run(job: Job, args: argparse.Namespace, began: float) -> FlowSummary:
+    """Run the flow against the Prefect API of the environment, or a private server for the length of the run.
+
+    Parameters
+    ----------
+    began : float
+        When the tool began, by `time.monotonic`.
+    """
     from pycytominer_transform.common.flow.prefect_environment import import_libraries
     from pycytominer_transform.common.flow.prefect_server import LOOPBACK, prefect_api
 
@@ -202,7 +245,11 @@ def run(job: Job, args: argparse.Namespace) -> FlowSummary:
         from pycytominer_transform.tools.convert import run_convert
 
         runner = stack.enter_context(flow_runner(job))
-        return run_convert(runner, args.source, args.output, chosen_options(args))
+        starting = time.monotonic() - began
+        summary = run_convert(runner, args.source, args.output, chosen_options(args))
+        summary.figures.spend("start", starting)
+        summary.figures.spend("all", starting)
+        return summary
 
 
 def report(summary: FlowSummary, output: str) -> None:
@@ -220,17 +267,24 @@ def report(summary: FlowSummary, output: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `pct-flow` and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    began = time.monotonic()
+    parser = build_parser()
 
     def body(args: argparse.Namespace) -> int:
         job = prepare(args.source, args.output, chosen_options(args))
+        if args.dry_run:
+            text = plan(job)
+            clear_progress()
+            print(text)
+            return 0
         try:
-            report(run(job, args), args.output)
+            report(run(job, args, began), args.output)
         except FailedPartsError as error:
             named = ["--work-dir", error.work_dir] if error.work_dir else []
             raise FailedPartsError(f"{error}; to go on: {shlex.join([TOOL, *words, *named])}") from error
         return 0
 
-    return running.run(build_parser(), argv, body)
+    return running.run(parser, argv, body, complete_words=with_config)
 
 
 if __name__ == "__main__":

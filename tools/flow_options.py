@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pycytominer_transform.common.cli.parser import (
     SOURCE_HELP,
     STORAGE_HEADING,
+    Parser,
+    add_general_options,
     add_options,
     add_output,
     new_parser,
@@ -17,7 +19,7 @@ from pycytominer_transform.common.cli.parser import (
 )
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
-from pycytominer_transform.common.model.options import declared_options, option, positive, whole
+from pycytominer_transform.common.model.options import declared_options, did_you_mean, option, positive, whole
 from pycytominer_transform.common.runtime.resources import usable_threads
 from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.uri import is_cloud
@@ -39,7 +41,7 @@ class RunningOptions:
 
     runner: Literal["concurrent", "dask", "sequential"] = field(
         default="concurrent",
-        metadata=option("threads of this process, Dask workers, or one part after the other (%(default)s)"),
+        metadata=option("threads of this process, Dask workers, or one part after the other (default: %(default)s)"),
     )
     workers: int = field(
         default=0,
@@ -71,7 +73,7 @@ class RunningOptions:
     retries: int = field(
         default=3,
         metadata=option(
-            "how often to retry a part after a transient error (%(default)s)",
+            "how often to retry a part after a transient error (default: %(default)s)",
             metavar="N", parse=whole,
         ),
     )  # fmt: skip
@@ -120,14 +122,74 @@ class FlowOptions(RunningOptions):
     storage: StorageOptions = field(default_factory=StorageOptions)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of `pct-flow`."""
-    parser = new_parser(TOOL, "Convert a source to Parquet or AnnData: the four stages as one Prefect flow.")
+    parser = options_parser()
+    parser.add_argument(
+        "--config",
+        metavar="FILE.toml",
+        help="take options from this file, by their names; an option that is typed wins",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    return parser
+
+
+def options_parser() -> Parser:
+    """Return the parser of the options that a Prefect flow takes too."""
+    parser = new_parser(
+        TOOL, "Convert a source to Parquet or AnnData: the four stages as one Prefect flow.", usage="SOURCE -o PATH",
+        lists_presets=True,
+        examples=(
+            "pct-flow plate -o plate.parquet            one table, with a row per cell",
+            "pct-flow plate -o plate.h5ad --workers 8   AnnData, eight parts at once",
+            "pct-flow plate -o plate.parquet --dry-run  show what would be done, do nothing",
+        ),
+        common=(
+            "-o", "--overwrite", "--preset", "--unmatched", "--platemap", "--runner", "--workers", "--work-dir",
+            "--config", "--dry-run", "-q",
+        ),
+    )  # fmt: skip
     parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     add_output(parser, writing.OUTPUT_HELP, required=True)
-    for declared, heading in GROUPS:
+    for declared, heading in GROUPS[:-1]:
         add_options(parser, declared, heading, without=_OF_ONE_STAGE.get(declared, ()))
+    add_general_options(parser)
     return parser
+
+
+def with_config(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with those of its ``--config`` file before them, so that typed ones win.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is no TOML, or names an option that there is not.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", nargs="?", default="")
+    place = finder.parse_known_args(list(words))[0].config
+    return [*_words_of_file(place), *words] if place else list(words)
+
+
+def _words_of_file(place: str) -> list[str]:
+    import tomllib
+
+    from pycytominer_transform.common.storage.standard_io import read_small_file
+
+    try:
+        options = tomllib.loads(read_small_file(place, what="the settings").decode())
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{place}: the settings are not TOML: {error}") from error
+    flags = options_parser().flags - {"--help", "--version"}
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag not in flags:
+            raise UsageError(f"{place}: {TOOL} has no option {name}{did_you_mean(flag, flags).replace('--', '')}")
+        if not isinstance(value, (str, int, float, list)):
+            raise UsageError(f"{place}: {name} must be a text, a number, true, false or a list of them")
+    return option_words(options)
 
 
 def parsed(source: str, output: str, options: Mapping[str, Any]) -> argparse.Namespace:
@@ -142,7 +204,7 @@ def parsed(source: str, output: str, options: Mapping[str, Any]) -> argparse.Nam
     def refuse(message: str) -> NoReturn:
         raise UsageError(message)
 
-    parser = build_parser()
+    parser = options_parser()
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args([f"--output={output}", *option_words(options), "--", source])
 

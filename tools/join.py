@@ -6,7 +6,6 @@ image. Joins never look past a dataset, and no row is dropped without being coun
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_input, add_options, add_output, new_parser
+from pycytominer_transform.common.cli.parser import (
+    Parser,
+    add_general_options,
+    add_input,
+    add_options,
+    add_output,
+    new_parser,
+)
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.flow.stage_task import StageTask
@@ -25,6 +31,7 @@ from pycytominer_transform.common.runtime.messages import progress
 from pycytominer_transform.common.storage.options import StorageOptions
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pycytominer_transform.common.ipc.bundle import Extracted
     from pycytominer_transform.common.join.planned_join import PlannedJoin
     from pycytominer_transform.common.join.platemap_join import PlatemapJoin
@@ -50,7 +57,7 @@ class JoinOptions:
     unmatched: Literal["drop", "keep"] = field(
         default="drop",
         metadata=option(
-            "what to do with objects that lack a partner: drop and count, or keep with nulls (%(default)s)"
+            "what to do with objects that lack a partner: drop and count, or keep with nulls (default: %(default)s)"
         ),
     )
     aggregate_children: Literal["", "mean", "count"] = field(
@@ -90,8 +97,7 @@ class JoinOptions:
     memory: int = field(
         default=0,
         metadata=option(
-            "memory to join in; pct-flow also takes fewer parts at once, and smaller ones, to stay in it (default: "
-            "half of what this process may use)",
+            "memory to stay in (default: half of what this process may use)",
             metavar="SIZE", parse=byte_size, recorded=False,
         ),
     )  # fmt: skip
@@ -204,6 +210,18 @@ def passed_over_columns(manifest: Manifest, options: JoinOptions, inputs: JoinIn
     return plan_join(manifest.shared, options.image_columns, options.aggregate_children).passed_over
 
 
+def profiles_schema(manifest: Manifest, options: JoinOptions, inputs: JoinInputs) -> pa.Schema:
+    """Return the columns of the profiles without reading any part.
+
+    Raises
+    ------
+    UsageError
+        The tables do not say how they join, or the query is refused.
+    """
+    with _opened(manifest, options, inputs) as joiner:
+        return joiner.schema
+
+
 @contextmanager
 def _opened(
     manifest: Manifest, options: JoinOptions, inputs: JoinInputs
@@ -233,13 +251,21 @@ def _opened(
         yield CountedJoin(join, manifest, in_order=not inputs.query) if options.counts else join
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of `pct-join`."""
-    parser = new_parser(TOOL, "Join the compartments of a bundle into profiles, one row per single cell.")
+    parser = new_parser(
+        TOOL, "Join the compartments of a bundle into profiles, one row per single cell.", usage="[INPUT]",
+        examples=(
+            "pct-join bundle -o profiles",
+            "pct-join bundle --platemap wells.csv -o profiles    with what is in each well",
+            "pct-discover plate | pct-extract | pct-join | pct-write -o plate.parquet",
+        ),
+        common=("-o", "--overwrite", "--unmatched", "--image-columns", "--platemap", "--counts", "-q", "-v"),
+    )  # fmt: skip
     add_input(parser, "bundle", "a bundle from pct-extract")
     add_output(parser, "where the profiles go (a folder of Arrow IPC files)")
     add_options(parser, JoinOptions, HEADING)
-    add_options(parser, StorageOptions, STORAGE_HEADING)
+    add_general_options(parser)
     return parser
 
 

@@ -15,6 +15,14 @@ def _main(tool: str) -> int:
     return code
 
 
+def pct() -> int:
+    """Run `pct`."""
+    start_process("pct")
+    code: int = importlib.import_module("pycytominer_transform.tools.umbrella").main()
+    end_process()
+    return code
+
+
 discover, extract, join, write, flow = (
     partial(_main, tool) for tool in ("discover", "extract", "join", "write", "flow")
 )

@@ -6,7 +6,6 @@ all stages is in each. The rows depend on the source alone, not on how it was cu
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_options, add_output, new_parser
+from pycytominer_transform.common.cli.parser import Parser, add_general_options, add_options, add_output, new_parser
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.options import option, positive, recorded_options
 from pycytominer_transform.common.model.roles import ROLES, Role, chosen_columns, role_list
-from pycytominer_transform.common.runtime.messages import count, logger, size
+from pycytominer_transform.common.runtime.messages import count, report_fields, size
 from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.write.outputs import PARQUET, SUFFIXES, output_kind
 
@@ -42,7 +41,7 @@ class WriteOptions:
     """How `pct-write` writes."""
 
     compression: Literal["lz4", "zstd", "snappy", "gzip", "none"] = field(
-        default="lz4", metadata=option("Parquet codec (%(default)s)")
+        default="lz4", metadata=option("Parquet codec (default: %(default)s)")
     )
     row_group_rows: int = field(
         default=0,
@@ -59,11 +58,14 @@ class WriteOptions:
         default=(), metadata=option("leave out the columns of these roles", metavar="A,B", parse=role_list)
     )
     x_dtype: Literal["float32", "float64"] = field(
-        default="float32", metadata=option("type of the features in AnnData; float64 keeps all digits (%(default)s)")
+        default="float32",
+        metadata=option("type of the features in AnnData; float64 keeps all digits (default: %(default)s)"),
     )
     obs_names: Literal["cell", "number"] = field(
         default="cell",
-        metadata=option("names of the cells in AnnData: their Metadata_CellID, or the rows' numbers (%(default)s)"),
+        metadata=option(
+            "names of the cells in AnnData: their Metadata_CellID, or the rows' numbers (default: %(default)s)"
+        ),
     )
     per_table: str = field(
         default="",
@@ -90,7 +92,10 @@ class WriteSummary:
         """Log what was written."""
         place = "standard output" if self.output == "-" else self.output
         sizes = f", {size(self.bytes)} in {count(self.files, 'file')}" if self.bytes else ""
-        logger.info("%s: %s, %s%s", place, count(self.rows, "row"), count(self.columns, "column"), sizes)
+        report_fields(
+            f"{place}: {count(self.rows, 'row')}, {count(self.columns, 'column')}{sizes}",
+            output=place, files=self.files, rows=self.rows, columns=self.columns, bytes=self.bytes,
+        )  # fmt: skip
 
 
 def write(
@@ -218,9 +223,17 @@ def check_name(output: str, place: Location) -> None:
     )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of `pct-write`."""
-    parser = new_parser(TOOL, "Write profiles, or any Arrow stream or file, as Parquet or AnnData.")
+    parser = new_parser(
+        TOOL, "Write profiles, or any Arrow stream or file, as Parquet or AnnData.", usage="[INPUT ...]",
+        examples=(
+            "pct-write profiles -o plate.parquet",
+            "pct-write profiles -o plate.h5ad    AnnData, for scanpy",
+            "pct-discover plate | pct-extract | pct-join | pct-write -o plate.parquet",
+        ),
+        common=("-o", "--overwrite", "--only", "--drop", "--per-table", "-q"),
+    )  # fmt: skip
     parser.add_argument(
         "profiles", metavar="INPUT", nargs="*", default=["-"],
         help="profiles from pct-join, or any Arrow stream or file; several folders: the shares of one source; "
@@ -228,7 +241,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_output(parser, OUTPUT_HELP)
     add_options(parser, WriteOptions, HEADING)
-    add_options(parser, StorageOptions, STORAGE_HEADING)
+    add_general_options(parser)
     return parser
 
 

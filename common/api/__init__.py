@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pycytominer_transform.common.model.discovery_options import DiscoverOptions
     from pycytominer_transform.common.model.roles import Role
     from pycytominer_transform.common.storage.options import StorageOptions
+    from pycytominer_transform.tools.convert import convert
+    from pycytominer_transform.tools.discover import discover
+    from pycytominer_transform.tools.extract import ExtractOptions, extract
+    from pycytominer_transform.tools.join import JoinOptions, join
+    from pycytominer_transform.tools.write import WriteOptions, write
 
-__all__ = ["__version__", "columns"]
+__all__ = [
+    "DiscoverOptions", "ExtractOptions", "JoinOptions", "StorageOptions", "WriteOptions", "__version__", "columns",
+    "convert", "discover", "extract", "join", "write",
+]  # fmt: skip
 
 __version__: str
 
@@ -50,9 +60,27 @@ def columns(
     return columns_of_file(str(path), [role] if isinstance(role, str) else role, storage)
 
 
-def __getattr__(name: str) -> str:
+_PLACES = {
+    "discover": "tools.discover", "DiscoverOptions": "common.model.discovery_options",
+    "extract": "tools.extract", "ExtractOptions": "tools.extract",
+    "join": "tools.join", "JoinOptions": "tools.join",
+    "write": "tools.write", "WriteOptions": "tools.write",
+    "convert": "tools.convert", "StorageOptions": "common.storage.options",
+}  # fmt: skip
+"""The module of each name, below this package."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for."""
     if name == "__version__":
         from pycytominer_transform.common.model.version import tool_version
 
         return tool_version()
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"pycytominer_transform.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what can be imported from here."""
+    return sorted({*globals(), *__all__})

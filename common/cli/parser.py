@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Callable, Collection
+import textwrap
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from pycytominer_transform.common import errors
 from pycytominer_transform.common.model.options import Option, declared_options, did_you_mean, positive
-from pycytominer_transform.common.model.version import tool_version
+from pycytominer_transform.common.model.version import documents_address, tool_version
 from pycytominer_transform.common.runtime.messages import printable
+from pycytominer_transform.common.storage.options import StorageOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,14 +25,66 @@ if TYPE_CHECKING:
 
 SOURCE_HELP = "a folder of measurement files, or an SQLite file; or one in s3://, gs:// or az://"
 STORAGE_HEADING = "cloud storage (s3://, gs://, az://)"
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    the data or the storage is at fault
+  2    the command line is at fault
+  70   a defect of this tool; please report it
+  130  interrupted (Ctrl-C); 143: terminated; 141: the reader of the pipe left
+"""
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports wrong arguments in one line: an unknown option first, then a missing argument."""
+    """Has a short help and a full one; reports wrong arguments in one line: an unknown option, then a missing argument.
 
-    def __init__(self, **settings: Any) -> None:
-        self.flags = {"-h", "--help"}
-        super().__init__(**settings)
+    Attributes
+    ----------
+    examples : sequence of str
+        Commands for the short help.
+    common : collection of str
+        Flags for the short help.
+    lists_presets : bool
+        The full help ends with the presets.
+    """
+
+    def __init__(
+        self,
+        *,
+        examples: Sequence[str] = (),
+        common: Collection[str] = (),
+        lists_presets: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.flags: set[str] = set()
+        self.examples = examples
+        self.common = common
+        self.lists_presets = lists_presets
+        super().__init__(
+            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
+        )
+
+    def short_help(self, _: object = None) -> str:
+        """Return one screen: the purpose, examples, and the options that most people need."""
+        formatter = argparse.RawDescriptionHelpFormatter(self.prog, max_help_position=28)
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        formatter.add_text("\n".join(["examples:", *(f"  {command}" for command in self.examples)]))
+        formatter.start_section("common options")
+        for action in self._actions:
+            if set(action.option_strings) & {*self.common, "-h"}:
+                brief = copy(action)
+                # Up to what only the full help says.
+                brief.help = re.split(r"; |: | \(", action.help or "")[0]
+                formatter.add_argument(brief)
+        formatter.end_section()
+        formatter.add_text(f"All options, exit codes, documents: {self.prog} --help")
+        return formatter.format_help()
+
+    def format_help(self) -> str:
+        """Return the full help: every option, the presets, the exit codes, and the documents' address."""
+        presets = _presets_of_help() if self.lists_presets else ""
+        return f"{super().format_help()}\n{presets}{EXIT_CODES}\ndocuments: {documents_address()}\n"
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
         """Add an argument that belongs to no group."""
@@ -72,26 +129,63 @@ class PrintAndExit(argparse.Action):
         parser.exit()
 
 
-def new_parser(prog: str, description: str) -> Parser:
-    """Return a tool's parser with the options that all tools have."""
-    parser = Parser(prog=prog, description=description, allow_abbrev=False)
+def new_parser(prog: str, description: str, *, usage: str = "", **settings: Any) -> Parser:
+    """Return a tool's parser with its two kinds of help.
+
+    Parameters
+    ----------
+    usage : str
+        The arguments that a call cannot go without.
+    settings
+        See `Parser`.
+    """
+    parser = Parser(
+        prog=prog, description=description, usage=f"%(prog)s {usage} [options]".replace("  ", " "), **settings
+    )
+    parser.add_argument(
+        "-h", action=PrintAndExit, text=parser.short_help, nargs=0, help="show a short help, on one screen, and exit"
+    )
+    parser.add_argument("--help", action="help", help="show all options and exit")
+    return parser
+
+
+def add_general_options(parser: Parser) -> None:
+    """Add the options that all tools have, after those of the tool's own."""
     group = parser.add_argument_group("messages")
     parser.add_to(group, "-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_to(group, "-v", "--verbose", action="store_true", help="say more: what is read, the SQL that is run")
     parser.add_to(
-        group, "--log-format", choices=("text", "json"), default="text", help="how messages are written (%(default)s)"
-    )
+        group, "--log-format", choices=("text", "json"), default="text",
+        help="how messages are written (default: %(default)s)",
+    )  # fmt: skip
+    add_version(parser, group)
     parser.add_to(
-        group, "--version", action=PrintAndExit, text=lambda _: f"{prog} {tool_version()}\n", nargs=0,
+        group, "--timeout", metavar="SECONDS", type=_parser_of(positive), default=0,
+        help="end after so long (default: never)",
+    )  # fmt: skip
+    group = parser.add_argument_group("Prefect", "more in the documents: How-to guides, Prefect")
+    parser.add_to(
+        group, "--no-prefect", action="store_true", help="do not report to the Prefect API that PREFECT_API_URL names"
+    )
+    add_options(
+        parser, StorageOptions, STORAGE_HEADING, description="more in the documents: How-to guides, Cloud storage"
+    )
+
+
+def add_version(parser: Parser, group: argparse._ArgumentGroup) -> None:
+    """Add ``--version``."""
+    parser.add_to(
+        group, "--version", action=PrintAndExit, text=lambda _: f"{parser.prog} {tool_version()}\n", nargs=0,
         help="show the version and exit",
     )  # fmt: skip
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_parser_of(positive), default=0, help="end after so long (default: never)"
-    )
-    parser.add_argument(
-        "--no-prefect", action="store_true", help="do not report to the Prefect API that PREFECT_API_URL names"
-    )
-    return parser
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Print the words that a shell offers for a started command line and exit, if it is a shell that asks."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def add_input(parser: argparse.ArgumentParser, name: str, help: str) -> None:
@@ -106,7 +200,14 @@ def add_output(parser: argparse.ArgumentParser, help: str, *, required: bool = F
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists already")
 
 
-def add_options(parser: Parser, options: type[DataclassInstance], title: str, *, without: Collection[str] = ()) -> None:
+def add_options(
+    parser: Parser,
+    options: type[DataclassInstance],
+    title: str,
+    *,
+    without: Collection[str] = (),
+    description: str = "",
+) -> None:
     """Add the options that a dataclass declares; skip those that the parser has already.
 
     Parameters
@@ -115,8 +216,10 @@ def add_options(parser: Parser, options: type[DataclassInstance], title: str, *,
         Heading of the group in the help.
     without : collection of str
         Fields to leave out.
+    description : str
+        A line below the heading.
     """
-    group, types = parser.add_argument_group(title), get_type_hints(options)
+    group, types = parser.add_argument_group(title, description or None), get_type_hints(options)
     defaults = {name: field.default for name, field in options.__dataclass_fields__.items()}
     for name, flag, declared in declared_options(options):
         if name not in without and flag not in parser.flags:
@@ -128,6 +231,18 @@ def options_from(args: argparse.Namespace, options: type[O], *, without: Collect
     values = {name: getattr(args, name) for name, _, _ in declared_options(options) if name not in without}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return options(**{name: value for name, value in values.items() if value is not None})
+
+
+def _presets_of_help() -> str:
+    from pycytominer_transform.common.model.preset import packaged_presets
+
+    presets = packaged_presets()
+    widest = max(len(preset.name) for preset in presets)
+    lines = (
+        textwrap.fill(f"  {preset.name:<{widest}}  {preset.title}", 80, subsequent_indent=" " * (widest + 4))
+        for preset in presets
+    )
+    return "\n".join(["presets:", *lines, "", ""])
 
 
 def _arguments(declared: Option, kind: Any, default: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common import errors
-from pycytominer_transform.common.cli.parser import options_from
+from pycytominer_transform.common.cli.parser import complete, options_from
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.runtime.messages import clear_progress, logger, set_up_reporting
 from pycytominer_transform.common.runtime.pandas_import import prevent_pandas_import
@@ -65,25 +65,32 @@ def run_stage(
     return run(parser, argv, body)
 
 
-def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int]) -> int:
+def run(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Callable[[argparse.Namespace], int],
+    complete_words: Callable[[Sequence[str]], Sequence[str]] = lambda words: words,
+) -> int:  # fmt: skip
     """Parse the arguments, run the tool, and return its exit code; every error becomes one line.
 
     Parameters
     ----------
     argv
         The arguments; None for those of this process, which then belongs to the tool and may exit at once.
+    complete_words
+        Adds arguments that stand in a file; may raise `UsageError`.
     """
     if argv is None:
         own_process()
         prevent_pandas_import()
+    complete(parser)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(_words(parser, sys.argv[1:] if argv is None else argv, complete_words))
     except SystemExit as error:
         return _flushed(int(error.code or 0))
     set_up_reporting(parser.prog, quiet=args.quiet, verbose=args.verbose, log_format=args.log_format)
     with interruptions_raise(timeout=args.timeout, report=partial(_report, tool=parser.prog)):
         try:
-            _remove_leftovers(args)
+            if not getattr(args, "dry_run", False):
+                _remove_leftovers(args)
             return body(args)
         except BaseException as error:
             clear_progress()
@@ -93,6 +100,16 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, body: Calla
             return code
         finally:
             clear_progress()
+
+
+def _words(
+    parser: argparse.ArgumentParser, words: Sequence[str], complete_words: Callable[[Sequence[str]], Sequence[str]]
+) -> Sequence[str]:
+    """Return the completed words; what is wrong with their file is wrong usage."""
+    try:
+        return complete_words(words)
+    except errors.PctError as error:
+        parser.error(str(error))
 
 
 def _remove_leftovers(args: argparse.Namespace) -> None:

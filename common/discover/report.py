@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.runtime.messages import count, logger, printable, size
+from pycytominer_transform.common.runtime.messages import count, logger, printable, report_fields, size
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.model.manifest import Manifest, Source
 
 
+PARTS_SHOWN = 10
+"""Parts that a terminal shows without ``--verbose``."""
+
+
 @dataclass(frozen=True)
 class DiscoverSummary:
-    """Numbers of parts, datasets and sources, bytes of source, and why datasets were skipped."""
+    """Numbers of parts, datasets and files, bytes of the source, and why datasets were skipped."""
 
     parts: int
     datasets: int
-    sources: int
+    files: int
     bytes: int
     skipped: tuple[str, ...]
 
@@ -27,32 +31,45 @@ class DiscoverSummary:
         """Return the summary of a manifest."""
         datasets = {source.dataset for source in manifest.sources}
         sizes = [source.bytes for source in manifest.sources]
-        return cls(len(manifest.parts), len(datasets), len(sizes), sum(sizes), tuple(skipped))
+        return cls(len(manifest.parts), len(datasets), _files_of(manifest.sources), sum(sizes), tuple(skipped))
 
     def report(self) -> None:
         """Log the counts, and once more what was left out."""
-        counts = f"{count(self.datasets, 'dataset')}, {count(self.sources, 'source')}, {size(self.bytes)}"
-        logger.info("%s in %s", counts, count(self.parts, "part"))
+        counts = f"{count(self.datasets, 'dataset')}, {count(self.files, 'file')}, {size(self.bytes)}"
+        report_fields(
+            f"{counts} in {count(self.parts, 'part')}",
+            parts=self.parts, datasets=self.datasets, files=self.files, bytes=self.bytes, skipped=len(self.skipped),
+        )  # fmt: skip
         if self.skipped:
             logger.warning("went on without %s: %s", count(len(self.skipped), "bad dataset"), "; ".join(self.skipped))
 
 
-def manifest_table(manifest: Manifest) -> str:
-    """Return a manifest for people: its tables, its parts, its datasets."""
+def manifest_table(manifest: Manifest, parts_shown: int) -> str:
+    """Return a manifest for people: its tables, its first parts, their datasets."""
     lines = [f"source   {manifest.source}", f"preset   {manifest.preset.name}: {manifest.preset.title}", ""]
-    lines.append(f"{'table':<16}{'sources':>9}{'columns':>9}{'features':>10}{'rows':>12}{'size':>10}")
+    lines.append(f"{'table':<16}{'files':>9}{'columns':>9}{'features':>10}{'rows':>12}{'size':>10}")
     for schema in manifest.tables:
         sources = [source for source in manifest.sources if source.table == schema.table]
         rows = sum(source.rows for source in sources) if all(source.rows >= 0 for source in sources) else "?"
         columns, features = len(schema.columns), sum(column.role == "feature" for column in schema.columns)
-        lines.append(f"{schema.table:<16}{len(sources):>9}{columns:>9}{features:>10}{rows:>12}{_size_of(sources):>10}")
-    lines += ["", f"{'part':<8}{'sources':>9}{'size':>10}  datasets"]
-    for part in manifest.parts:
+        lines.append(
+            f"{schema.table:<16}{_files_of(sources):>9}{columns:>9}{features:>10}{rows:>12}{_size_of(sources):>10}"
+        )
+    lines += ["", f"{'part':<8}{'files':>9}{'size':>10}  datasets"]
+    # A line that says that one part more is there would take the place of that part.
+    shown = manifest.parts if len(manifest.parts) <= parts_shown + 1 else manifest.parts[:parts_shown]
+    for part in shown:
         sources = manifest.sources_of(part)
         names = sorted({source.dataset for source in sources})
         datasets = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
-        lines.append(f"{part:<8}{len(sources):>9}{_size_of(sources):>10}  {datasets}")
+        lines.append(f"{part:<8}{_files_of(sources):>9}{_size_of(sources):>10}  {datasets}")
+    if more := len(manifest.parts) - len(shown):
+        lines.append(f"and {more} more (-v)")
     return "\n".join(map(printable, lines))
+
+
+def _files_of(sources: Sequence[Source]) -> int:
+    return len({source.path for source in sources})
 
 
 def _size_of(sources: Sequence[Source]) -> str:

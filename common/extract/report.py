@@ -11,7 +11,7 @@ from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.extract.path_comparison import Disagreements
 from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.model.provenance import added_counts
-from pycytominer_transform.common.runtime.messages import count, logger
+from pycytominer_transform.common.runtime.messages import count, logger, report_fields
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.extract.part_reader import PartTables
@@ -76,7 +76,8 @@ class ExtractSummary:
     def report(self) -> None:
         """Log what was read and what was made null."""
         rows = ", ".join(f"{name} {number}" for name, number in self.rows.items())
-        logger.info("read %s; rows: %s", count(self.parts, "part"), rows)
+        counts = self.recorded | {"made_null": sum(self.nulled.values()), "null_words": sum(self.words.values())}
+        report_fields(f"read {count(self.parts, 'part')}; rows: {rows}", parts=self.parts, **counts)
         if self.words:
             total, columns = count(sum(self.words.values()), "word"), count(len(self.words), "column")
             logger.info("%s for no value (nan, NULL, empty) in %s became null", total, columns)

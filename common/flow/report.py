@@ -54,7 +54,8 @@ class Figures:
     bytes_read, bytes_written : int
         Of the source, for the parts that this run finished; of the output.
     seconds : dict
-        By stage, the sum over all parts; ``all`` from beginning to end.
+        By stage, the sum over all parts; ``start`` of Prefect and the libraries, where the tool started them; ``all``
+        from beginning to end.
     """
 
     parts: int = 0
@@ -104,8 +105,11 @@ class Figures:
     def _lines(self) -> list[str]:
         parts = f"parts: {self.done} done, {self.failed} failed, {self.retried} retried, {self.resumed} resumed"
         rows = f"{count(self.rows_read, 'row')} read ({size(self.bytes_read)} in this run), {self.joined} joined"
-        times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
-        return [parts, f"{rows}, {self.unmatched} without a partner", f"time: {times}"]
+        stages = ", ".join(f"{s} {self.seconds[s]:.1f} s" for s in ("discover", "extract", "join", "write"))
+        whole = f"{self.seconds.get('all', 0.0):.1f} s"
+        start = f", {self.seconds['start']:.1f} s of it to start Prefect" if "start" in self.seconds else ""
+        times = f"time: {whole}{start}; summed over the parts: {stages}"
+        return [parts, f"{rows}, {self.unmatched} without a partner", times]
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.model.naming import listed
-from pycytominer_transform.common.runtime.messages import count, logger
+from pycytominer_transform.common.runtime.messages import count, logger, report_fields
 
 if TYPE_CHECKING:
     from pycytominer_transform.common.ipc.profiles import MemoryProfiles
@@ -38,7 +38,9 @@ class JoinSummary:
     def report(self) -> None:
         """Log how many rows every table had, how many were joined, and what had no partner."""
         counts = self.counts
-        logger.info("%s: %s", count(self.parts, "part"), count(counts.get("joined", 0), "cell"))
+        line = f"{count(self.parts, 'part')}: {count(counts.get('joined', 0), 'cell')}"
+        names = ("joined", "rows", "unmatched", "without", "incomplete", "dropped")
+        report_fields(line, parts=self.parts, **{name: counts[name] for name in names if name in counts})
         for table, unmatched in counts.get("unmatched", {}).items():
             rows = counts["rows"][table]
             logger.info(

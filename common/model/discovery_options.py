@@ -58,13 +58,14 @@ class DiscoverOptions:
     columns: Literal["union", "intersection"] = field(
         default="union",
         metadata=option(
-            "what to do with columns that only some files have: null where absent, or leave out (%(default)s)"
+            "what to do with columns that only some files have: null where absent, or leave out (default: %(default)s)"
         ),
     )
     on_bad_dataset: Literal["fail", "skip"] = field(
         default="fail",
         metadata=option(
-            "what to do with a dataset that lacks a table or cannot be read; later stages do the same (%(default)s)"
+            "what to do with a dataset that lacks a table or cannot be read; later stages do the same (default: "
+            "%(default)s)"
         ),
     )
     shard: tuple[int, int] = field(default=(1, 1), metadata=shard_option(recorded=True))

@@ -141,6 +141,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ----------
     source : str
         The folder or file that `pct-discover` was given, absolute.
+    preset : Preset
+        What the source looks like; see the presets.
+    tables : tuple of TableSchema
+        The tables: their columns with source, name, type and role.
+    sources : tuple of Source
+        The rows of the manifest.
     parts_total : int
         How many parts the whole source has; a shard keeps some of them.
     datasets_total : int
@@ -153,6 +159,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         The columns of plate, well and site, if their values differ between all image sets of the source; else empty.
     experiment : tuple of (str, str)
         What CellProfiler says of the run that made the source: keys and values, such as its version and its pipeline.
+    provenance : tuple of Step
+        The steps so far.
+    version : int
+        The version of this form; another one is refused.
     """
 
     source: str

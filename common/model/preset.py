@@ -81,6 +81,30 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes
     ----------
+    version : int
+        The version of this form, 1.
+    name, title : str
+        The name for ``--preset``, and a line for people.
+    format : {'csv', 'sqlite', 'npz'}
+        The kind of files.
+    table_name : str
+        How a table is named in the source; ``*`` for one table in each file.
+    image : str
+        The table of image sets; empty if there is none.
+    compartments : tuple of str
+        The tables of objects.
+    anchors : tuple of str
+        The first of these that exists is the anchor: the output has a row per object of it.
+    image_number, object_number, table_number : str
+        The columns that number images, objects and, within a file, datasets.
+    parent : str
+        The column with the number of the object that an object belongs to.
+    identifying : tuple of str
+        Columns that identify rather than measure; they are named ``Metadata_...`` in the output.
+    image_columns : tuple of str
+        Columns of the image table that go beside every cell, as globs.
+    text : tuple of str
+        Columns that are text although their values may look like numbers, as globs.
     recognised_by : tuple of str
         Columns without which a source is not recognised as this kind, as `Sign` reads them.
     precedence : int

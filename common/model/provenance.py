@@ -22,7 +22,19 @@ else:
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One tool's entry in the provenance: its version, options and counts."""
+    """One tool's entry in the provenance.
+
+    Attributes
+    ----------
+    tool : str
+        Its name, ``pct-join``.
+    version : str
+        Its version.
+    options : dict
+        The options that change the result, by name.
+    counts : dict
+        What it counted: rows of each table, rows joined, rows without a partner.
+    """
 
     tool: str
     version: str

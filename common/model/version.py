@@ -1,4 +1,4 @@
-"""The version of the installed distribution."""
+"""The version of the installed distribution, and where its documents are."""
 
 from __future__ import annotations
 
@@ -11,3 +11,13 @@ def tool_version() -> str:
     from importlib.metadata import version
 
     return version("pycytominer-transform")
+
+
+@cache
+def documents_address() -> str:
+    """Return the address of the documents, as pyproject.toml has it."""
+    from importlib.metadata import metadata
+
+    addresses = metadata("pycytominer-transform").get_all("Project-URL") or []
+    named = dict(address.split(", ", 1) for address in addresses)
+    return str(named.get("Documentation", "docs/ in the repository"))

@@ -171,6 +171,7 @@ def test_discover_shows_a_table_on_a_terminal(staged: Staged) -> None:
         "image": "3", "cells": "3", "cytoplasm": "3", "nuclei": "3",
     }  # fmt: skip
     assert [line[0] for line in shown[-3:]] == ["1", "2", "3"]
+    assert said.splitlines()[-1].endswith("in 3 parts")
 
 
 @pytest.mark.parametrize("tool", STAGES)

@@ -1,6 +1,12 @@
-"""The parts of README.md that are made, not written: option tables, the preset to start from, outputs of the examples.
+"""The parts of README.md and docs/ that are made, not written: tables from the code, and what the examples print.
 
-`python tests/docs/readme.py` says whether they are as they should be; `--write` writes them anew.
+`python tests/docs/readme.py` says whether they are as they should be; `--write` writes them anew. In a page
+
+- `<!-- NAME -->` ... `<!-- /NAME -->` holds a part of `pages_parts.PARTS`;
+- `<!-- run -->` before a block of `sh`, `console` or `python` runs it; the block `text` after it is what it prints.
+
+The blocks of a page run in one shell, one after the other: those of README.md in a copy of the repository, others in a
+folder with the demo plate.
 """
 
 from __future__ import annotations
@@ -8,114 +14,114 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-from pycytominer_transform.common.model import preset
-from pycytominer_transform.tools import discover, extract, flow_options, join, write
+import first_minutes
+import man_pages
+from page_parts import PARTS
+from shell_session import printed_by
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-TOOLS: tuple[tuple[Callable[[], argparse.ArgumentParser], str, str], ...] = (
-    (discover.build_parser, "a source", "a manifest; on a terminal, a table to read"),
-    (extract.build_parser, "a manifest", "a bundle: the tables of every part"),
-    (join.build_parser, "a bundle", "profiles: one row per single cell"),
-    (write.build_parser, "profiles, or any Arrow", "Parquet: one file, or one per part; or AnnData"),
-    (flow_options.build_parser, "a source", "Parquet or AnnData, by all of the above in one Prefect flow"),
-)
-COMMON = {"-h", "-q", "-v", "--log-format", "--version", "-o", "--overwrite", "--no-prefect", "--shard", "--threads"}
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+COPIED = ("Makefile", "pyproject.toml", "constraints.txt")
+# Without a mark, a block of sh in README.md runs too, and what it prints is not shown.
+_BLOCK = re.compile(r"(<!-- run -->\n)?```(console|sh|python)\n(.*?)```(?:\n\n```text\n.*?```)?", re.DOTALL)
+_TIMES = re.compile(r"(?m)^pct-flow: time: .*$")
 
 
-def option_tables() -> str:
-    """Write what the tools take and give, and the options of each; those that several have stand once."""
-    parsers = [make() for make, _, _ in TOOLS]
-    lines = ["| tool | takes | gives |", "| --- | --- | --- |"]
-    lines += [f"| `{p.prog}` | {takes} | {gives} |" for p, (_, takes, gives) in zip(parsers, TOOLS, strict=True)]
-    lines += ["", "| option | of | meaning |", "| --- | --- | --- |"]
-    rows: dict[tuple[str, str], list[str]] = {}
-    for parser in parsers:
-        for action in parser._actions:
-            name = ", ".join(action.option_strings) or str(action.metavar)
-            if action.option_strings and action.nargs != 0:
-                name += f" {action.metavar or '|'.join(map(str, action.choices or ()))}"
-            meaning = (action.help or "").replace("%(default)s", str(action.default)).replace("|", "\\|")
-            rows.setdefault((name.replace("|", "\\|"), meaning), []).append(parser.prog.removeprefix("pct-"))
-    for (name, meaning), tools in rows.items():
-        lines.append(f"| `{name}` | {'all' if len(tools) == len(TOOLS) else ', '.join(tools)} | {meaning} |")
-    return "\n".join(lines)
+def runs(page: Path, block: re.Match[str]) -> bool:
+    """Return whether a block of a page is run."""
+    return bool(block[1]) or (page == README and block[0] in first_minutes.blocks(block.string))
 
 
-def starting_preset() -> str:
-    """Give the packaged preset that a user's own is best made from."""
-    path = Path(preset.__file__).parent / "presets" / "cellprofiler_csv.toml"
-    return f"```toml\n{path.read_text(encoding='utf-8')}```"
+def commands(block: re.Match[str]) -> Iterator[str]:
+    """Yield what a shell is given for a block, one after the other."""
+    if block[2] == "python":
+        yield f"python -c {shlex.quote(block[3])}"
+    elif block[2] == "sh":
+        yield block[3].rstrip("\n")
+    else:
+        yield from (line[2:] for line in block[3].splitlines() if line.startswith("$ "))
 
 
-def run_example(block: str, kind: str, folder: Path) -> str:
-    """Run one example in a folder that holds the demo plate, and give it with what it printed."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    environment.pop("PREFECT_API_URL", None)
-    if kind == "python":
-        printed = _run([sys.executable, "-c", block], folder, environment)
-        return f"```python\n{block}```\n\n```text\n{printed}```"
-    lines = []
-    for command in (line[2:] for line in block.splitlines() if line.startswith("$ ")):
-        lines.append(f"$ {command}\n{_run(['bash', '-c', 'set -o pipefail; ' + command], folder, environment)}")
-    return f"```console\n{''.join(lines)}```"
+def with_output(block: re.Match[str], printed: list[str]) -> str:
+    """Return a block with what its commands print."""
+    if not block[1]:
+        return block[0]
+    if block[2] == "console":
+        shown = "".join(f"$ {command}\n{text}" for command, text in zip(commands(block), printed, strict=True))
+        return f"<!-- run -->\n```console\n{shown}```"
+    output = f"\n\n```text\n{''.join(printed)}```" if any(printed) else ""
+    return f"<!-- run -->\n```{block[2]}\n{block[3]}```{output}"
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise SystemExit(f"an example of the README fails: {command[-1]}\n{ran.stdout}{ran.stderr}")
-    # The stages of a pipe speak as each is ready; in the order of the stages they can be read, and compared.
-    said = sorted(ran.stderr.splitlines(keepends=True), key=_stage)
-    return (ran.stdout + "".join(said)).replace(f"{folder}/", "")
+def copy_of_repository(folder: Path) -> Path:
+    """Copy what the README's commands use; its `.venv` is that of this Python, so that nothing is installed."""
+    copy = folder / "pycytominer-transform"
+    shutil.copytree(ROOT / "tests" / "demo", copy / "tests" / "demo")
+    for name in COPIED:
+        shutil.copy(ROOT / name, copy)
+    installed = Path(sys.executable).parents[1]
+    (copy / ".venv").mkdir()
+    for entry in installed.iterdir():
+        if not entry.name.startswith(".installed"):
+            (copy / ".venv" / entry.name).symlink_to(entry)
+    (copy / ".venv" / ".installed").touch()
+    return copy
 
 
-def _stage(line: str) -> int:
-    return next((place for place, (make, _, _) in enumerate(TOOLS) if line.startswith(f"{make().prog}:")), 0)
-
-
-def made(text: str) -> str:
-    """Give the README with all its made parts made anew."""
-    for name, content in (("tools", option_tables()), ("preset", starting_preset())):
-        text = re.sub(
-            rf"<!-- {name} -->.*?<!-- /{name} -->",
-            lambda _, name=name, content=content: f"<!-- {name} -->\n{content}\n<!-- /{name} -->",  # type: ignore[misc]
-            text,
-            flags=re.DOTALL,
-        )
+def made(page: Path) -> str:
+    """Return a page with all its made parts made anew."""
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"<!-- /([a-z-]+) -->", text):
+        before, _, rest = text.partition(f"<!-- {name} -->")
+        text = f"{before}<!-- {name} -->\n{PARTS[name]()}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
+    blocks = [block for block in _BLOCK.finditer(text) if runs(page, block)]
+    if not blocks:
+        return text
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copytree(ROOT / "tests" / "demo" / "plate", Path(scratch) / "plate")
-        pattern = re.compile(r"<!-- run -->\n```(console|python)\n(.*?)```(?:\n\n```text\n.*?```)?", re.DOTALL)
-        return pattern.sub(lambda found: f"<!-- run -->\n{run_example(found[2], found[1], Path(scratch))}", text)
+        place = copy_of_repository(Path(scratch)) if page == README else Path(scratch)
+        if page != README:
+            shutil.copytree(ROOT / "tests" / "demo" / "plate", place / "plate")
+        own = str(Path(sys.executable).parent)
+        others = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != own]
+        # The README's reader has no tools on the path, and puts them there.
+        path = os.pathsep.join(others if page == README else [own, *others])
+        printed = iter(printed_by([command for block in blocks for command in commands(block)], place, path))
+        outputs = {block.start(): [next(printed) for _ in commands(block)] for block in blocks}
+    return _BLOCK.sub(lambda block: with_output(block, outputs.get(block.start(), [])), text)
 
 
 def without_times(text: str) -> str:
     """Leave out what is another time in every run."""
-    return re.sub(r"(?m)^pct-flow: time: .*$", "", text)
+    return _TIMES.sub("", text)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Check README.md, or write its made parts anew."""
+    """Check the pages, or write their made parts anew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write them anew")
+    parser.add_argument("pages", nargs="*", type=Path, help="only these (default: all, and the manual pages)")
     args = parser.parse_args(argv)
-    before = README.read_text(encoding="utf-8")
-    after = made(before)
-    if without_times(before) == without_times(after):
-        return 0
-    if args.write:
-        README.write_text(after, encoding="utf-8")
-    else:
-        print("README.md is not what the tools say now; run `make readme`", file=sys.stderr)
-        return 1
-    return 0
+    texts = {page.resolve(): made(page.resolve()) for page in args.pages or PAGES}
+    texts |= {} if args.pages else man_pages.made()
+    stale = []
+    for page, text in texts.items():
+        before = page.read_text(encoding="utf-8") if page.exists() else ""
+        if without_times(before) != without_times(text):
+            stale.append(page)
+            if args.write:
+                page.parent.mkdir(exist_ok=True)
+                page.write_text(text, encoding="utf-8")
+    if stale and not args.write:
+        print(f"not what the tools say now: {', '.join(map(str, stale))}; run `make readme`", file=sys.stderr)
+    return int(bool(stale) and not args.write)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every command and option that README.md gives as an example, typed as it stands there, ends well."""
+"""Every command and option that README.md and the guides give as an example, typed as written, ends well."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from oracle_relations import add_children, renamed
 from plates_sheets import SMALL, set_column, small_tables, write_sheets
 from pycytominer_transform.tools import discover, extract, flow, join
 
-README = re.sub(
-    r"(?s)<!-- tools -->.*?<!-- /tools -->", "",
-    (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8"),
-)  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted((ROOT / "docs" / "explanation").glob("*.md")),
+]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 MAINS = {"pct-discover": discover.main, "pct-extract": extract.main, "pct-flow": flow.main, "pct-join": join.main}
-COMMANDS = [line for line in re.findall(r"(?m)^pct-[a-z]+ .*$", README) if "://" not in line and ": " not in line]
+COMMANDS = [line for line in re.findall(r"(?m)^pct-[a-z]+ .*$", TEXT) if not re.search("://|: | [|] ", line)]
 PARSERS = {"discover": discover.build_parser(), "extract": extract.build_parser(), "join": join.build_parser()}
 OPTIONS = re.findall(
-    r"`(--(?:set|path-metadata|platemap-on|unmatched|columns|on-bad-\w+|aggregate-children) [^`]+)`", README
+    r"`(--(?:set|path-metadata|platemap-on|unmatched|columns|on-bad-\w+|aggregate-children) [^`]+)`", TEXT
 )
 PLATEMAP = "plate\twell\tdose\nBR00117001\tA01\t5\n"
 
@@ -60,7 +63,7 @@ def test_a_command(command: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option(option: str, plates: Path, convert: Convert) -> None:
     words = shlex.split(option)
-    tool = next(tool for tool, parser in PARSERS.items() if words[0] in parser.format_usage())
+    tool = next(tool for tool, parser in PARSERS.items() if words[0] in parser.flags)
     given = {tool: words}
     if words[0] == "--platemap-on":
         given["join"] += ["--platemap", str(plates / "platemap.txt")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
 def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path) -> None:
     # Built from a copy, since setuptools leaves things behind in the folder that it builds in.
     copy = tmp_path / "copy"
-    for name in ("common", "tools"):
+    for name in ("common", "tools", "man"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
@@ -47,8 +48,10 @@ def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if not re.search(r"\.(dist-info|data)/", name)}
+        manuals = {name.rpartition("/")[2] for name in archive.namelist() if ".data/data/share/man/man1/" in name}
         (entries,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         commands = archive.read(entries).decode()
     assert names == files_of_the_package()
+    assert manuals == {path.name for path in (ROOT / "man").iterdir()}
     assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "flow")] == [True] * 5
