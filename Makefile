@@ -62,7 +62,7 @@ readme: $(VENV)/.installed-test  ## make the tables and outputs in README.md and
 	$(BIN)/python tests/docs/readme.py --write
 
 docs: $(VENV)/.installed-docs .mypy_path  ## build the documents into build/site; warnings are errors, links are checked
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
 
 bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes and the peer
 	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)

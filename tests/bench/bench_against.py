@@ -28,7 +28,7 @@ __all__ = ["compare", "first_difference"]
 
 ROOT = Path(__file__).resolve().parents[2]
 THIS, FAILED = "this tree", "a case failed"
-PACKAGED = ("common", "tools", "man", "pyproject.toml", "README.md", "LICENSE")
+PACKAGED = ("common", "tools", "docs", "pyproject.toml", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)

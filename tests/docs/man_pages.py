@@ -1,4 +1,4 @@
-"""The manual pages in man/, made from the parsers; the wheel installs them."""
+"""The manual pages in docs/man/, made from the parsers; the wheel installs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pycytominer_transform.common.cli.parser import EXIT_CODES, Parser
 from pycytominer_transform.common.model.version import documents_address, tool_version
 from pycytominer_transform.tools import discover, extract, flow_options, join, umbrella, write
 
-FOLDER = Path(__file__).resolve().parents[2] / "man"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "man"
 PARSERS = (discover, extract, flow_options, join, umbrella, write)
 
 

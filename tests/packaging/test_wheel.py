@@ -37,7 +37,7 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
 def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path) -> None:
     # Built from a copy, since setuptools leaves things behind in the folder that it builds in.
     copy = tmp_path / "copy"
-    for name in ("common", "tools", "man"):
+    for name in ("common", "tools", "docs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
@@ -53,5 +53,5 @@ def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path
         (entries,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         commands = archive.read(entries).decode()
     assert names == files_of_the_package()
-    assert manuals == {path.name for path in (ROOT / "man").iterdir()}
+    assert manuals == {path.name for path in (ROOT / "docs" / "man").iterdir()}
     assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "flow")] == [True] * 5
