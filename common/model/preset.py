@@ -6,11 +6,11 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.model.naming import table_prefix
+from pycytominer_transform.common.model.naming import IMAGE_NUMBER, table_prefix
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.path_expression import check_expression
 from pycytominer_transform.common.model.roles import ROLES, Role
@@ -18,7 +18,9 @@ from pycytominer_transform.common.model.roles import ROLES, Role
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
 ANY_NAME = "*"
-FORMATS = ("csv", "npz", "sqlite")
+Format = Literal["csv", "harmony", "npz", "sqlite"]
+"""The kinds of files: each is a package of this name in `common.formats`."""
+FORMATS: tuple[Format, ...] = get_args(Format)
 _CHOICES = {"format": FORMATS, "column_names": ("prefixed", "kept"), "empty_text": ("kept", "null")}
 _NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -81,6 +83,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes
     ----------
+    image_set : tuple of str
+        Final names of the columns that tell the image sets of a dataset apart; tables are joined on those they have.
     recognised_by : tuple of str
         Columns without which a source is not recognised as this kind, as `Sign` reads them.
     precedence : int
@@ -118,12 +122,13 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     version: int = PRESET_VERSION
     name: _NotEmpty
     title: _NotEmpty
-    format: Literal["csv", "sqlite", "npz"]
+    format: Format
     table_name: str = "{table}"
     image: str = "image"
     compartments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     anchors: tuple[str, ...] = ()
     image_number: str = "ImageNumber"
+    image_set: tuple[str, ...] = (IMAGE_NUMBER,)
     object_number: str = "ObjectNumber"
     table_number: str = ""
     parent: str = "Parent_{parent}"
