@@ -95,7 +95,7 @@ def _why_none_fits(root: Location, tree: Sequence[Folder]) -> str:
     if others and (len(others) == len(files) or unread_kind(others[0])):
         return f"holds no table that a preset knows: {others[0]} is {_other_kind(others[0])}"
     there = f"there are {listed(files, 3)}" if files else "its tables have other names"
-    return f"holds no table that a preset knows ({there}); see --preset and --compartments"
+    return f"holds no table that a preset knows ({there}); see --compartments, or --preset for a preset of your own"
 
 
 def _damage(file: Location) -> str:
