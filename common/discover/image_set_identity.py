@@ -15,14 +15,17 @@ def identifying_columns(
     layout: SourceLayout, preset: Preset, tables: Sequence[TableSchema], path_columns: Sequence[Column],
     path_values: Mapping[str, PathValues],
 ) -> tuple[str, ...]:  # fmt: skip
-    """Return the image table's columns of plate, well and site; none if two image sets have the same, or one has none.
+    """Return the columns of plate, well and site; none if two image sets have the same, or one has none.
+
+    They are those of the image table, or of the anchor in a preset without one.
 
     Parameters
     ----------
     path_columns, path_values
         The metadata from the paths of datasets, or set by the user; see `path_metadata`.
     """
-    image = next((schema.columns for schema in tables if schema.table == preset.image), ())
+    table = preset.image or preset.anchor_of([schema.table for schema in tables])
+    image = next((schema.columns for schema in tables if schema.table == table), ())
     columns = {name: held_as(name, image) or held_as(name, path_columns) for name in (PLATE, WELL, SITE)}
     known = {name: column for name, column in columns.items() if column and column.type in ("string", "int64")}
     if len(known) < len(columns):

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.formats.other_tables import first_object_tables, other_tables_hint
-from pycytominer_transform.common.formats.registry import layout_of
+from pycytominer_transform.common.formats.registry import files_for, layout_of, unread_kind
 from pycytominer_transform.common.formats.sqlite.files import check_file, find_sqlite_files, is_sqlite
 from pycytominer_transform.common.ipc.next_stage import command_for, kind_of_folder
 from pycytominer_transform.common.model.naming import listed
@@ -19,7 +19,6 @@ from pycytominer_transform.common.storage.location import Location
 from pycytominer_transform.common.storage.tree import Folder
 
 _OTHER_KINDS = (
-    ("objects_population - *", "a Harmony export (Operetta, Opera Phenix), which no preset reads yet"),
     ("*.parquet", "a Parquet file, as pct-write writes it; there is nothing to convert"),
     ("*.arrow", "an Arrow file; if it is a manifest, give it to pct-extract"),
     ("*.tif", "an image; measure it first, with CellProfiler for instance"),
@@ -53,7 +52,8 @@ def recognise(root: Location, tree: Sequence[Folder], compartments: Sequence[str
     if fitting:
         return fitting[0], compartments
     for preset in () if compartments else packaged_presets():
-        tables = first_object_tables(layout_of(preset.format).object_tables(root, tree, preset))
+        own = files_for(preset.format, tree)
+        tables = first_object_tables(layout_of(preset.format).object_tables(root, own, preset))
         if len(tables) == 1:
             logger.info("took the table %s, the only one of objects", listed([table.name for table in tables.values()]))
             return recognise(root, tree, [*tables])
@@ -65,9 +65,10 @@ def recognise(root: Location, tree: Sequence[Folder], compartments: Sequence[str
 def _fitting_presets(root: Location, tree: Sequence[Folder], kind: str, compartments: Sequence[str]) -> list[Preset]:
     """Return the presets that fit, all of the highest precedence that has any."""
     presets = [preset for preset in packaged_presets() if preset.format == kind]
+    own = files_for(kind, tree)
     for precedence in sorted({preset.precedence for preset in presets}, reverse=True):
         of_one = [preset for preset in presets if preset.precedence == precedence]
-        if fitting := [preset for preset in of_one if layout_of(kind).fits(root, tree, preset, compartments)]:
+        if fitting := [preset for preset in of_one if layout_of(kind).fits(root, own, preset, compartments)]:
             return fitting
     return []
 
@@ -89,12 +90,12 @@ def _why_none_fits(root: Location, tree: Sequence[Folder]) -> str:
         return f"holds no measurements but {_STAGES[kind]}; the next stage: {command_for(kind, root)}"
     elif fault := next(filter(None, (_damage(root / file) for file in find_sqlite_files(root, tree))), ""):
         return f"holds no table that a preset knows: {fault}"
-    others = [name for name in files if _other_kind(name)]
+    others = [name for name in files if unread_kind(name)] or [name for name in files if _other_kind(name)]
     # Images and the like also lie beside measurements that have unknown names.
-    if others and (len(others) == len(files) or "Harmony" in _other_kind(others[0])):
+    if others and (len(others) == len(files) or unread_kind(others[0])):
         return f"holds no table that a preset knows: {others[0]} is {_other_kind(others[0])}"
     there = f"there are {listed(files, 3)}" if files else "its tables have other names"
-    return f"holds no table that a preset knows ({there}); see --preset and --compartments"
+    return f"holds no table that a preset knows ({there}); see --compartments, or --preset for a preset of your own"
 
 
 def _damage(file: Location) -> str:
@@ -111,4 +112,4 @@ def _damage(file: Location) -> str:
 def _other_kind(name: str) -> str:
     """Return what a file is that no preset reads; empty if its name does not say."""
     bare = PurePosixPath(name).name.lower()
-    return next((kind for pattern, kind in _OTHER_KINDS if fnmatchcase(bare, pattern)), "")
+    return unread_kind(bare) or next((kind for pattern, kind in _OTHER_KINDS if fnmatchcase(bare, pattern)), "")

@@ -13,7 +13,7 @@ from pycytominer_transform.common.discover.image_set_identity import identifying
 from pycytominer_transform.common.discover.path_metadata import path_columns, path_values
 from pycytominer_transform.common.discover.recognition import recognise
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError, UsageError
-from pycytominer_transform.common.formats.registry import layout_of
+from pycytominer_transform.common.formats.registry import files_for, layout_of
 from pycytominer_transform.common.formats.source_layout import SourceLayout
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.manifest import Manifest, PathValues, Source, TableSchema, held_as
@@ -66,7 +66,7 @@ def discover_manifest(
         options = replace(options, compartments=tuple(compartments))
     logger.info("%s is %s (preset %s)", source, preset.title, preset.name)
     options = _without_image(options, preset)
-    layout = layout_of(preset.format).survey(root, tree, preset, options)
+    layout = layout_of(preset.format).survey(root, files_for(preset.format, tree), preset, options)
     if not layout.parts:
         raise DataError(f"no dataset is left: all {count(len(layout.skipped), 'dataset')} had to be skipped")
     for sample in layout.samples.values():
@@ -76,9 +76,12 @@ def discover_manifest(
     tables = _decide_schemas(layout, preset, options)
     constants = _constants(options, tables)
     known = _not_from_paths(layout, preset, tables) | constants.keys()
-    values = path_values(root, layout.datasets, preset, options.path_metadata, known)
-    if constants:
-        values = {name: (*_but(values.get(name, ()), constants), *constants.items()) for name in layout.datasets}
+    in_paths = path_values(root, layout.datasets, preset, options.path_metadata, known)
+    values = {
+        # What the user says counts more than the path, and that more than the heads of the files.
+        name: _with(_with(layout.metadata.get(name, ()), in_paths.get(name, ())), tuple(constants.items()))
+        for name in layout.datasets
+    }
     of_paths = path_columns(values.values(), preset)
     manifest = Manifest(
         source=str(root),
@@ -114,19 +117,21 @@ def _constants(options: DiscoverOptions, tables: Sequence[TableSchema]) -> dict[
     return constants
 
 
-def _but(values: PathValues, constants: Mapping[str, str]) -> PathValues:
-    """Return the values of a path without those that the user sets."""
-    return tuple(pair for pair in values if pair[0] not in constants)
+def _with(values: PathValues, more: PathValues) -> PathValues:
+    """Return the metadata of a dataset in which further ones replace those of the same names."""
+    replaced = {name for name, _ in more}
+    return (*(pair for pair in values if pair[0] not in replaced), *more)
 
 
 def _not_from_paths(layout: SourceLayout, preset: Preset, tables: Sequence[TableSchema]) -> set[str]:
-    """Return the columns for which no path is asked: the image table has all their values, or there is no one site."""
+    """Return the columns for which no path is asked: the files have all their values, or there is no one site."""
     columns = {"Metadata_Site"} if layout.has_folders_of_several_image_sets else set()
     if preset.image in layout.samples:
         complete = layout.samples[preset.image].complete_columns()
         schema = next(schema for schema in tables if schema.table == preset.image)
         columns |= {column.name for column in schema.columns if column.source in complete}
-    return columns
+    of_heads = [{name for name, _ in layout.metadata.get(dataset, ())} for dataset in layout.datasets]
+    return columns | (set.intersection(*of_heads) if of_heads else set())
 
 
 def _without_image(options: DiscoverOptions, preset: Preset) -> DiscoverOptions:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.column_types import TYPES, ColumnType
-from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, OBJECT_NUMBER, TABLE_NUMBER
+from pycytominer_transform.common.model.naming import DATASET, OBJECT_NUMBER, TABLE_NUMBER
 from pycytominer_transform.common.model.options import regex, search_regex
 
 if TYPE_CHECKING:
@@ -131,6 +131,6 @@ def _keys(manifest: Manifest) -> set[Column]:
         numbers = [preset.image_number, preset.table_number, preset.object_number_of(schema.prefix)]
         numbers += [preset.parent_column(schema.prefix, other.table) for other in manifest.tables]
         sources = {f"{begin}{number}".lower() for number in numbers if number for begin in ("", "Metadata_")}
-        names = (DATASET, TABLE_NUMBER, IMAGE_NUMBER, OBJECT_NUMBER)
+        names = (DATASET, TABLE_NUMBER, OBJECT_NUMBER, *preset.image_set)
         keys |= {column for column in schema.columns if column.source.lower() in sources or column.name in names}
     return keys

@@ -29,13 +29,13 @@ class CellIds:
     anchor : str
         The table whose objects are the cells.
     image : str
-        The table of image sets whose plate, well and site go into the IDs; empty if none do.
+        The table whose plate, well and site go into the IDs: that of image sets, or the anchor; empty if none do.
     image_sets : tuple of str
         The columns that tell image sets apart, of the anchor and of the image table.
     number : str
         The anchor's column that numbers its objects; empty where they are numbered by their place in the file.
     wells : tuple of str
-        The image table's columns of plate, well and site.
+        That table's columns of plate, well and site.
     """
 
     anchor: str
@@ -49,11 +49,12 @@ class CellIds:
         """Return what makes the IDs for a manifest."""
         anchor = manifest.schema_of(manifest.anchor)
         image_sets = _image_set_columns(manifest, anchor)
-        images = [schema for schema in manifest.tables if schema.table == manifest.preset.image]
+        image = manifest.preset.image or anchor.table
+        images = [schema for schema in manifest.tables if schema.table == image]
         by_well = bool(manifest.cell_id_columns) and any(_image_set_columns(manifest, s) == image_sets for s in images)
         return cls(
             anchor=anchor.table,
-            image=manifest.preset.image if by_well else "",
+            image=image if by_well else "",
             image_sets=image_sets,
             number=object_number(manifest.preset, anchor),
             wells=manifest.cell_id_columns,
@@ -72,9 +73,10 @@ class CellIds:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        image_sets = _joined(objects, self.image_sets, null="").dictionary_encode()
+        by_own_wells = self.image == self.anchor
+        image_sets = _joined(objects, self.wells if by_own_wells else self.image_sets, null="").dictionary_encode()
         names = image_sets.dictionary.to_pylist()
-        if self.image:
+        if self.image and not by_own_wells:
             images = tables[self.image]
             wells = _joined(images, self.wells, null=None).to_pylist()
             well_of = dict(zip(_joined(images, self.image_sets, null="").to_pylist(), wells, strict=True))
@@ -86,7 +88,9 @@ class CellIds:
 def _image_set_columns(manifest: Manifest, schema: TableSchema) -> tuple[str, ...]:
     """Return the columns that tell a table's image sets apart: the dataset, and the source's own numbers."""
     number = image_number(manifest.preset, schema) if manifest.preset.image_number else ""
-    return (DATASET, *([TABLE_NUMBER] if schema.has_table_number else []), *([number] if number else []))
+    there = {column.name for column in schema.columns}
+    numbers = [number] if number else [name for name in manifest.preset.image_set if name in there]
+    return (DATASET, *([TABLE_NUMBER] if schema.has_table_number else []), *numbers)
 
 
 def _joined(table: pa.Table, columns: Sequence[str], *, null: str | None) -> pa.Array:

@@ -63,7 +63,7 @@ def report_other_tables(
     if some := {table: others.pop(table) for table in [*others] if table not in everywhere}:
         logger.info("passed over %s, which not all datasets have", _tables(some))
     usable = {table: found for table, found in object_tables.items() if table not in some}
-    upwards, children = _related(usable, anchor, preset)
+    upwards, children = related_tables(usable, anchor, preset)
     if related := {table: others.pop(table) for table in usable if table in others and table in (*upwards, *children)}:
         option = _option([*compartments, *related], has_children=not related.keys().isdisjoint(children))
         logger.info("passed over %s; %s too", _tables(related), _takes(option, related))
@@ -75,7 +75,7 @@ def report_other_tables(
         )
 
 
-def _related(tables: ObjectTables, anchor: str, preset: Preset) -> tuple[list[str], list[str]]:
+def related_tables(tables: ObjectTables, anchor: str, preset: Preset) -> tuple[list[str], list[str]]:
     """Return the tables that the anchor leads to, and those whose objects are children of one of these."""
     way = [anchor] if anchor in tables else []
     for via in way:
@@ -92,7 +92,9 @@ def _leads(tables: ObjectTables, table: str, parent: str, preset: Preset) -> boo
 
 def _conversion_of(tables: ObjectTables, preset: Preset) -> tuple[str, list[str]]:
     """Return the option that takes most tables by themselves, and these."""
-    upwards, children = max((_related(tables, anchor, preset) for anchor in tables), key=lambda found: len(found[0]))
+    upwards, children = max(
+        (related_tables(tables, anchor, preset) for anchor in tables), key=lambda found: len(found[0])
+    )
     taken = [table for table in tables if table in (*upwards, *children)]
     return _option(taken, has_children=bool(children)), taken
 

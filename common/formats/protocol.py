@@ -27,7 +27,18 @@ DEFAULT_MAX_INFLATE = 64 << 30
 
 
 class Layout(Protocol):
-    """What lies in a source, which is a folder with its tree or one file."""
+    """What lies in a source, which is a folder with its tree or one file.
+
+    Attributes
+    ----------
+    own_files : tuple of str
+        Names of files that no other kind has, as globs in lower case; the layouts of the others do not see them.
+    unread_files : tuple of (str, str)
+        Such names of files that lie beside these and are not read, each with what it is.
+    """
+
+    own_files: tuple[str, ...] = ()
+    unread_files: tuple[tuple[str, str], ...] = ()
 
     @abstractmethod
     def fits(self, root: Location, tree: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pycytominer_transform.common.errors import BadDatasetError, DataError, StorageError, TransientStorageError
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
-from pycytominer_transform.common.model.manifest import TableSchema
+from pycytominer_transform.common.model.manifest import PathValues, TableSchema
 from pycytominer_transform.common.model.naming import listed, singular
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.preset import Preset
@@ -60,10 +60,12 @@ class SourceLayout:
     has_folders_of_several_image_sets : bool
         So that a folder's name names no site.
     image_sets : dict
-        By dataset, what the image table says of the plate, well and site of each image set, by column; without the
-        datasets whose image tables are so large that they were not read whole.
+        By dataset, the plate, well and site of each image set as the files say them, by column; without the datasets
+        whose image tables are so large that they were not read whole.
     experiment : dict
         What CellProfiler says of its run, by key, in the first dataset that has it.
+    metadata : dict
+        By dataset, what the heads of its files say of all of it, such as the plate.
     prefix_of : callable
         Returns the beginning of a table's final column names; empty where they keep the names they have.
     """
@@ -76,6 +78,7 @@ class SourceLayout:
     has_folders_of_several_image_sets: bool = False
     image_sets: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     experiment: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, PathValues] = field(default_factory=dict)
     _filled: int = 0
     _notes: set[str] = field(default_factory=set)
 
@@ -87,6 +90,12 @@ class SourceLayout:
         self.parts[-1].extend(tables)
         self.datasets.append(dataset)
         self._filled += size
+
+    def add_parts(self, dataset: str, parts: Sequence[list[DatasetTable]], part_size: int) -> None:
+        """Add a dataset that was cut into parts of its own; the next dataset begins another part."""
+        self.parts.extend(parts)
+        self.datasets.append(dataset)
+        self._filled = part_size
 
     def report_notes(self, notes: Iterable[str]) -> None:
         """Log notes on a dataset, each as often as they differ: many datasets have the same."""

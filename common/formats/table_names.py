@@ -16,9 +16,6 @@ Matcher = Callable[[str], tuple[str, list[str]]]
 _SEPARATORS = "_-. "
 """What an experiment's prefix ends in, as in ``MyExpt_Cells.csv``, CellProfiler's default."""
 
-_HARMONY = "objects_population - "
-"""Object lists of Harmony are named ``Objects_Population - Nuclei.txt``, and are no CSV files of an experiment."""
-
 
 def table_matcher(preset: Preset, tables: Sequence[str]) -> Matcher:
     """Return a function that splits a name into the prefix and the tables that the rest stands for."""
@@ -30,8 +27,6 @@ def table_matcher(preset: Preset, tables: Sequence[str]) -> Matcher:
     prefixed = re.compile(rf"(.*?[{re.escape(_SEPARATORS)}])({alternatives})", re.IGNORECASE)
 
     def match(stem: str) -> tuple[str, list[str]]:
-        if stem.lower().startswith(_HARMONY):
-            return "", []
         if found := named.get(stem.lower()):
             return "", found
         split = prefixed.fullmatch(stem)

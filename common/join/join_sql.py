@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycytominer_transform.common.join.relations import JoinPlan, Partner
-from pycytominer_transform.common.model.naming import TABLE_NUMBER, WHOLE_NUMBER, quoted
+from pycytominer_transform.common.model.naming import DATASET, IMAGE_NUMBER, TABLE_NUMBER, WHOLE_NUMBER, quoted
 
 ROW = "pct_row"
 
@@ -50,8 +50,8 @@ def _condition(partner: Partner) -> str:
     left, right = quoted(partner.table), quoted(partner.via)
     terms = []
     for name in partner.scope:
-        # A table number may be null for a whole dataset; any other key that is null identifies nothing.
-        equal = "IS NOT DISTINCT FROM" if name == TABLE_NUMBER else "="
+        # A table number, or one of several keys, may be null for a whole dataset; an image number that is null is none.
+        equal = "=" if name in (DATASET, IMAGE_NUMBER) else "IS NOT DISTINCT FROM"
         terms.append(f"{left}.{quoted(name)} {equal} {right}.{quoted(name)}")
     if partner.own_number:
         terms.append(f"{left}.{quoted(partner.own_number)} = {right}.{quoted(partner.via_number)}")

@@ -11,7 +11,6 @@ from pycytominer_transform.common.join.children import Aggregate, aggregated_col
 from pycytominer_transform.common.model.manifest import MANIFESTS_KEPT, Column, Manifest, TableSchema
 from pycytominer_transform.common.model.naming import (
     DATASET,
-    IMAGE_NUMBER,
     OBJECT_NUMBER,
     TABLE_NUMBER,
     listed,
@@ -19,8 +18,6 @@ from pycytominer_transform.common.model.naming import (
 )
 from pycytominer_transform.common.model.options import did_you_mean, search_regex
 from pycytominer_transform.common.model.parents import object_number, parent_number
-
-KEY_NAMES = (DATASET, TABLE_NUMBER, IMAGE_NUMBER)
 
 
 @dataclass(frozen=True)
@@ -144,13 +141,13 @@ def plan_join(manifest: Manifest, image_columns: str, aggregate: Aggregate) -> J
         if aggregate
     )
     number = object_number(manifest.preset, anchor)
-    scope = tuple(name for name in KEY_NAMES if name in _names(manifest, anchor))
+    scope = tuple(name for name in _key_names(manifest) if name in _names(manifest, anchor))
     columns = _output_columns(manifest, anchor.table, image_columns, aggregated)
     image = [column for schema in manifest.tables if schema.table == manifest.preset.image for column in schema.columns]
     if image_columns not in ("", "all") and not any(_matches(column, image_columns) for column in image):
         near = did_you_mean(image_columns, [column.name for column in image])
         raise UsageError(f"--image-columns {image_columns!r} matches no column of the image table{near}")
-    taken = {*KEY_NAMES, *(name for name, _ in columns)}
+    taken = {*_key_names(manifest), *(name for name, _ in columns)}
     return JoinPlan(
         anchor=anchor.table,
         anchor_number=number,
@@ -224,12 +221,17 @@ def _scope(manifest: Manifest, left: TableSchema, right: TableSchema) -> tuple[s
     """List the columns by which the rows of two tables belong to one image set."""
     return tuple(
         name
-        for name in KEY_NAMES
+        for name in _key_names(manifest)
         if name in _names(manifest, left)
         and name in _names(manifest, right)
         # The tools' own table number says no more than the dataset, and never equals one from the source.
         and (name != TABLE_NUMBER or left.has_table_number == right.has_table_number)
     )
+
+
+def _key_names(manifest: Manifest) -> tuple[str, ...]:
+    """List the columns by which the rows of two tables belong to one image set, where both have them."""
+    return (DATASET, TABLE_NUMBER, *manifest.preset.image_set)
 
 
 def _names(manifest: Manifest, schema: TableSchema) -> set[str]:
@@ -252,7 +254,7 @@ def _output_columns(
         if schema.table == image:
             columns = [column for column in schema.columns if _is_wanted(manifest, column, image_columns)]
         # A number of its own, such as Metadata_ObjectNumber of cells, is what the anchor's parent column holds.
-        others = () if schema.table == anchor else (*KEY_NAMES, OBJECT_NUMBER)
+        others = () if schema.table == anchor else (*_key_names(manifest), OBJECT_NUMBER)
         columns_of[schema.table] = [column.name for column in columns if column.name not in others]
         for name in columns_of[schema.table]:
             table_of.setdefault(name, schema.table)

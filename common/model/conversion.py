@@ -20,7 +20,7 @@ from pycytominer_transform.common.model.column_types import (
     is_number,
     names_number,
 )
-from pycytominer_transform.common.model.roles import role_metadata
+from pycytominer_transform.common.model.roles import field_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,10 +207,10 @@ def table_of(columns: Sequence[Column], arrays: Mapping[str, pa.Array | pa.Chunk
 
 
 def arrow_field(column: Column) -> pa.Field:
-    """Return the Arrow field of a column: its final name, its type, and its role in the metadata."""
+    """Return the Arrow field of a column: its final name, its type, and its role and unit in the metadata."""
     import pyarrow as pa
 
-    return pa.field(column.name, arrow_type(column.type), metadata=role_metadata(column.role))
+    return pa.field(column.name, arrow_type(column.type), metadata=field_metadata(column.name, column.role))
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:

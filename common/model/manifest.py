@@ -16,7 +16,7 @@ from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.model.column_types import ColumnType
 from pycytominer_transform.common.model.naming import CELL_ID, DATASET, TABLE_NUMBER
 from pycytominer_transform.common.model.parents import choose_anchor
-from pycytominer_transform.common.model.preset import Preset
+from pycytominer_transform.common.model.preset import Format, Preset
 from pycytominer_transform.common.model.provenance import Step as Step
 from pycytominer_transform.common.model.provenance import to_json
 from pycytominer_transform.common.model.roles import Role
@@ -48,11 +48,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     path : str
         The file, relative to the source; ``.`` where the source is that file.
     format : str
-        ``csv``, ``sqlite`` or ``npz``.
+        The kind of file; see `preset.Format`.
     sqlite_table : str
         The table's name in an SQLite file, else empty.
     row_ranges : tuple of (int, int)
-        First and last rowid of each run of rows, for SQLite; empty where the whole table is meant.
+        First and last of each run of rows: their rowids in SQLite, their bytes in a file of text; empty where the whole
+        table is meant.
     rows : int
         Number of rows where it is known without reading, else -1.
     bytes : int
@@ -61,7 +62,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Size in bytes and modification time in nanoseconds of the whole file, ``size-mtime``; then those of its
         write-ahead log, where it has one.
     path_values : tuple of (str, str)
-        The metadata from the dataset's path: final name of the column, and the text.
+        The metadata of the whole dataset, such as those from its path: final name of the column, and the text.
     """
 
     part: Annotated[int, msgspec.Meta(ge=1)]
@@ -69,7 +70,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     table_number: int
     table: str
     path: str
-    format: Literal["csv", "sqlite", "npz"]
+    format: Format
     sqlite_table: str = ""
     row_ranges: tuple[tuple[int, int], ...] = ()
     rows: int = -1
@@ -154,7 +155,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_bad_dataset : {'fail', 'skip'}
         What a later stage does with a bad dataset.
     path_columns : tuple of Column
-        The columns whose values come from the datasets' paths.
+        The columns with one value for a whole dataset: from its path, from the heads of its files, or set by the user.
     cell_id_columns : tuple of str
         The columns of plate, well and site, if their values differ between all image sets of the source; else empty.
     experiment : tuple of (str, str)
@@ -186,7 +187,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not {name for source in self.sources for name, _ in source.path_values} <= names:
             raise ValueError("an unknown column of a path")
         if self.cell_id_columns:
-            of_images = {c.name for schema in self.tables if schema.table == self.preset.image for c in schema.columns}
+            of_images = {column.name for column in self.image_set_columns}
             if not of_images or not (names | of_images).issuperset(self.cell_id_columns):
                 raise ValueError("cell IDs of unknown columns")
 
@@ -204,6 +205,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def anchor(self) -> str:
         """The table whose objects the rows of profiles are."""
         return choose_anchor(self.preset, list(map(self.schema_of, self.compartments)))
+
+    @property
+    def image_set_columns(self) -> tuple[Column, ...]:
+        """The columns that describe image sets: those of the image table; of the anchor in a preset without one."""
+        table = self.preset.image or self.anchor
+        return next((schema.columns for schema in self.tables if schema.table == table), ())
 
     @cached_property
     def makes_cell_ids(self) -> bool:

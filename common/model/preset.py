@@ -6,11 +6,11 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from pycytominer_transform.common.errors import UsageError
-from pycytominer_transform.common.model.naming import table_prefix
+from pycytominer_transform.common.model.naming import IMAGE_NUMBER, table_prefix
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.path_expression import check_expression
 from pycytominer_transform.common.model.roles import ROLES, Role
@@ -18,7 +18,9 @@ from pycytominer_transform.common.model.roles import ROLES, Role
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
 ANY_NAME = "*"
-FORMATS = ("csv", "npz", "sqlite")
+Format = Literal["csv", "harmony", "npz", "sqlite"]
+"""The kinds of files: each is a package of this name in `common.formats`."""
+FORMATS: tuple[Format, ...] = get_args(Format)
 _CHOICES = {"format": FORMATS, "column_names": ("prefixed", "kept"), "empty_text": ("kept", "null")}
 _NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -85,7 +87,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The version of this form, 1.
     name, title : str
         The name for ``--preset``, and a line for people.
-    format : {'csv', 'sqlite', 'npz'}
+    format : {'csv', 'sqlite', 'npz', 'harmony'}
         The kind of files.
     table_name : str
         How a table is named in the source; ``*`` for one table in each file.
@@ -99,6 +101,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The columns that number images, objects and, within a file, datasets.
     parent : str
         The column with the number of the object that an object belongs to.
+    image_set : tuple of str
+        Final names of the columns that tell the image sets of a dataset apart; tables are joined on those they have.
     identifying : tuple of str
         Columns that identify rather than measure; they are named ``Metadata_...`` in the output.
     image_columns : tuple of str
@@ -142,12 +146,13 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     version: int = PRESET_VERSION
     name: _NotEmpty
     title: _NotEmpty
-    format: Literal["csv", "sqlite", "npz"]
+    format: Format
     table_name: str = "{table}"
     image: str = "image"
     compartments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     anchors: tuple[str, ...] = ()
     image_number: str = "ImageNumber"
+    image_set: tuple[str, ...] = (IMAGE_NUMBER,)
     object_number: str = "ObjectNumber"
     table_number: str = ""
     parent: str = "Parent_{parent}"

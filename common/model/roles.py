@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Role = Literal["identifier", "metadata", "location", "count", "image", "feature"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _KEY = b"pct.column_role"
+_UNIT_KEY = b"pct.unit"
+_UNIT = re.compile(r"\[([^\[\]]+)\](?: ?- [^\[\]]*)?$")
+"""A unit in brackets at the end of a name, or before the statistic that was made of the values."""
 
 # Also of averages over children (Cells_Mean_Spots_Location_Center_X): an average of positions is a position.
 _IDENTIFIER = re.compile(
@@ -59,6 +62,12 @@ def role_metadata(role: Role) -> dict[bytes, bytes]:
     return {_KEY: role.encode()}
 
 
+def field_metadata(name: str, role: Role) -> dict[bytes, bytes]:
+    """Return the metadata of an Arrow field: its role, and the unit that its name ends in (``Position X [µm]``)."""
+    unit = _UNIT.search(name)
+    return role_metadata(role) | ({_UNIT_KEY: unit[1].encode()} if unit else {})
+
+
 def role_of_field(field: pa.Field) -> Role:
     """Return the role that an Arrow field's metadata say, else what its name and type say."""
     import pyarrow as pa
@@ -92,7 +101,10 @@ def with_roles(schema: pa.Schema, fields: Iterable[pa.Field]) -> pa.Schema:
 
     known = {field.name: role_of_field(field) for field in fields}
     return pa.schema(
-        [field.with_metadata(role_metadata(known.get(field.name) or role_of_field(field))) for field in schema],
+        [
+            field.with_metadata(field_metadata(field.name, known.get(field.name) or role_of_field(field)))
+            for field in schema
+        ],
         schema.metadata,
     )
 

@@ -11,7 +11,7 @@ from pycytominer_transform.tools import discover
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Evaluation1/Objects_Population - Nuclei.txt", "is a Harmony export"),
+        ("Evaluation1/PlateResults.txt", "is Harmony's results per well; export the list of objects"),
         ("plate.parquet", "is a Parquet file"),
         ("table.arrow", "is an Arrow file; if it is a manifest"),
         ("r01c01f01.TIFF", "is an image; measure it first"),

@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from harmony_exports import object_rows, write_evaluation
 from plates import COMPARTMENTS, Plate, write_csv
 from plates_sheets import Line, Tables, column_place, small_tables, write_sheets
 from plates_sqlite import SqliteStyle, write_sqlite
@@ -51,6 +52,7 @@ def write_presets(folder: Path) -> None:
         write_sqlite(PLATE, folder / preset, SqliteStyle())
     for preset in ("cytominer_database", "jump"):
         write_sqlite(PLATE, folder / preset, SqliteStyle("cytominer_database"))
+    write_evaluation(folder / "harmony", [object_rows("Nuclei", cells=12)])
     with closing(sqlite3.connect(folder / "jump")) as connection, connection:
         for name in ("Metadata_Plate", "Metadata_Well"):
             connection.execute(f"ALTER TABLE Image RENAME COLUMN Image_{name} TO {name}")

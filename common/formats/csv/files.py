@@ -211,15 +211,23 @@ def inflated_size(path: Location, size: int) -> int:
         return max(size, int.from_bytes(file.read(4), "little"))
 
 
-def locate_fault(open_file: Callable[[], BinaryIO], shown: str, delimiter: str) -> DataError:
-    """Return the error of a file that Arrow cannot read, with the row where it lies, by a slower reader."""
-    row = 0
+def locate_fault(
+    open_file: Callable[[], BinaryIO], shown: str, delimiter: str, first: tuple[int, int] | None = None
+) -> DataError:
+    """Return the error of a file that Arrow cannot read, with the row where it lies, by a slower reader.
+
+    Parameters
+    ----------
+    first : tuple of (int, int), optional
+        The number of the first row, and its fields, where the header is elsewhere.
+    """
+    row = first[0] - 1 if first else 0
     try:
         with open_file() as stream:
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
             reader = csv_rows(text, delimiter, strict=True)
-            width = len(next(reader, []))
-            for row, fields in enumerate(reader, start=2):
+            width = first[1] if first else len(next(reader, []))
+            for row, fields in enumerate(reader, start=first[0] if first else 2):
                 if fields and len(fields) != width:
                     return DataError(
                         f"{shown}, row {row}: {len(fields)} fields where the header has {width}; "

@@ -19,6 +19,7 @@ from pycytominer_transform.common.storage.location import Location
 FIRST_BYTES = 1 << 16
 DECIMAL_COMMA = r"([-+]?[0-9]*),([0-9]+(?:[eE][-+]?[0-9]+)?)"
 """Pattern of a number with a comma, and its parts."""
+_DECIMAL_POINT = DECIMAL_COMMA.replace(",", r"\.")
 _DELIMITERS = (",", ";", "\t")
 _HEADER_BYTES = 1 << 20
 _MOST_COPIES = 10_000
@@ -43,6 +44,8 @@ class CsvHead:
         What was passed over, or read otherwise than it is written, for the user to know.
     is_whole : bool
         Whether the sample is all rows of the file.
+    decimal_point : str
+        What the measurements of the sample are written with, a point or a comma; empty if none has either.
     """
 
     header: tuple[str, ...]
@@ -51,6 +54,7 @@ class CsvHead:
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_whole: bool = False
+    decimal_point: str = ""
 
 
 def read_head(
@@ -104,10 +108,10 @@ def read_head(
         raise BadDatasetError(str(error)) from error
     except OSError as error:
         raise describe_os_error(error, f"read {path}") from error
-    return _with_decimal_points(_with_distinct_columns(head, shown, header_rows))
+    return with_decimal_points(with_distinct_columns(head, shown, header_rows))
 
 
-def _with_distinct_columns(head: CsvHead, shown: str, header_rows: int) -> CsvHead:
+def with_distinct_columns(head: CsvHead, shown: str, header_rows: int) -> CsvHead:
     """Leave out columns that have no name, or are copies of another one.
 
     Raises
@@ -164,7 +168,7 @@ def differing_copies(shown: str, row: int, column: str, one: object, other: obje
     )
 
 
-def _with_decimal_points(head: CsvHead) -> CsvHead:
+def with_decimal_points(head: CsvHead) -> CsvHead:
     """Write the measurements of the sample with points, if they have commas."""
     if head.delimiter == ",":
         return head
@@ -179,8 +183,13 @@ def _with_decimal_points(head: CsvHead) -> CsvHead:
                 if place < len(row):
                     row[place] = row[place].replace(",", ".")
     if not example:
-        return head
-    return replace(head, notes=(*head.notes, f"numbers are written with decimal commas ({example}) and read as such"))
+        has_points = any(re.fullmatch(_DECIMAL_POINT, text) for column in texts.values() for text in column)
+        return replace(head, decimal_point="." if has_points else "")
+    return replace(
+        head,
+        decimal_point=",",
+        notes=(*head.notes, f"numbers are written with decimal commas ({example}) and read as such"),
+    )
 
 
 def _parse(block: bytes, delimiter: str, header_rows: int, *, is_all: bool, shown: str) -> CsvHead | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -50,12 +50,43 @@ _MOST_IN_MEMORY = 1 << 26
 """Bytes of a file to read into memory before it is parsed; a larger one is checked while it is parsed."""
 
 
-@dataclass
-class _CsvFile:
-    """One file and what its parser needs to know of its content.
+@dataclass(frozen=True)
+class CsvRows:
+    """Some rows of a file whose header is known.
 
     Attributes
     ----------
+    shown : str
+        The file's name in messages.
+    text : bytes
+        Whole rows, as UTF-8.
+    columns : tuple of str
+        The name of each column as the schema has it; that of a column to leave out may be any other.
+    first_row : int
+        The first of the rows, as rows are counted in the file.
+    decimal_point : str
+        What numbers are written with, if it is known: a point or a comma.
+    """
+
+    path: Location
+    shown: str
+    text: bytes
+    columns: tuple[str, ...]
+    delimiter: str
+    first_row: int
+    decimal_point: str = ""
+
+
+@dataclass
+class _CsvFile:
+    """One file, or some rows of one, and what its parser needs to know of the content.
+
+    Attributes
+    ----------
+    rows : bytes, optional
+        Some rows of the file, without its header, to be read in place of the file.
+    first_row : int
+        The first row of values, as rows are counted in the file.
     names : list of str
         Names to give to the columns; empty to take those of the header.
     own : set of str
@@ -74,9 +105,22 @@ class _CsvFile:
     own: set[str] = field(default_factory=set)
     copies: dict[str, str] = field(default_factory=dict)
     decimal_point: str = "."
+    knows_decimal_point: bool = False
+    rows: bytes | None = None
+    first_row: int = 2
+
+    def name_columns(self, names: Sequence[str], types: Mapping[str, pa.DataType]) -> None:
+        """Name the columns; one that repeats a name gets another, and must equal the first if that is wanted."""
+        for place, name in enumerate(names):
+            is_copy = name in types and name in self.names
+            self.names.append(f"\x1f{place}" if name in self.names else name)
+            if is_copy:
+                self.copies[self.names[-1]] = name
 
     def open(self, checks: ByteChecks | None = None) -> BinaryIO:
         """Open it, inflated if it is gzipped."""
+        if self.rows is not None:
+            return io.BytesIO(self.rows)
         return open_csv(self.path, self.shown, max_inflate=self.max_inflate, checks=checks)
 
 
@@ -95,11 +139,14 @@ class CsvTableReader:
         How the table lies within files that hold several.
     keys : sequence of str
         The columns that number images and objects; a row that lacks a number is no object.
+    is_metadata : callable
+        Whether a column holds metadata, which must stay as they are written (``0012``).
     """
 
     def __init__(
         self, schema: TableSchema, *, max_inflate: int = DEFAULT_MAX_INFLATE, keys: Sequence[str] = (),
         empty_text: Literal["kept", "null"] = "kept", combined: CombinedTable | None = None,
+        is_metadata: Callable[[Column], bool] = lambda column: names_metadata(column.source),
     ) -> None:  # fmt: skip
         import pyarrow as pa
         import pyarrow.csv
@@ -114,7 +161,8 @@ class CsvTableReader:
         self._types = {column.source: arrow_type(column.type) for column in schema.columns}
         # Metadata that was taken for numbers is read as text first, so that no 0012 further down silently becomes 12;
         # unless the user asked for numbers.
-        self._guarded = [c for c in schema.columns if names_metadata(c.source) and c.type != "string" and not c.is_cast]
+        self._is_metadata = is_metadata
+        self._guarded = [c for c in schema.columns if is_metadata(c) and c.type != "string" and not c.is_cast]
         # What the user asked for may be written otherwise all over (3.0): only these columns are then read slowly.
         self._asked = [c for c in schema.columns if c.is_cast and c.type in ("int64", "bool")]
         as_text = {column.source: pa.string() for column in (*self._guarded, *self._asked)}
@@ -124,9 +172,20 @@ class CsvTableReader:
 
     def read(self, path: Location, shown: str, bad: BadValues) -> pa.Table:
         """Read one file, see `Reader.read`; columns are named as in the source."""
+        return self._read(_CsvFile(path, shown, self._max_inflate, first_row=self._first_row), bad)
+
+    def read_rows(self, rows: CsvRows, bad: BadValues) -> pa.Table:
+        """Read some rows of a file whose header is known; see `read`."""
+        file = _CsvFile(
+            rows.path, rows.shown, self._max_inflate, rows.delimiter, rows=rows.text, first_row=rows.first_row,
+            decimal_point=rows.decimal_point or ".", knows_decimal_point=bool(rows.decimal_point),
+        )  # fmt: skip
+        file.name_columns(rows.columns, self._types)
+        return self._read(file, bad)
+
+    def _read(self, file: _CsvFile, bad: BadValues) -> pa.Table:
         import pyarrow as pa
 
-        file = _CsvFile(path, shown, self._max_inflate)
         try:
             table = self._parse_checked(file)
             if table is None:
@@ -134,7 +193,7 @@ class CsvTableReader:
             if file.hexadecimal:
                 table = self._read_exactly(file, bad)
             else:
-                table = self._with_numbers(table, [*self._guarded, *self._asked], shown, bad)
+                table = self._with_numbers(table, [*self._guarded, *self._asked], file, bad)
         except pa.ArrowInvalid:
             table = self._read_with_decimal_commas(file, bad)
             if table is None:
@@ -142,10 +201,10 @@ class CsvTableReader:
         except OSError as error:
             if error.errno is None or isinstance(error, DataError):
                 raise
-            raise describe_os_error(error, f"read {path}") from error
+            raise describe_os_error(error, f"read {file.path}") from error
         if self._combined is not None:
-            table = self._combined.only_objects(table, file.own, shown)
-        table = without_blank_rows(table, self._keys, shown, self._first_row, bad)
+            table = self._combined.only_objects(table, file.own, file.shown)
+        table = without_blank_rows(table, self._keys, file.shown, file.first_row, bad)
         return with_empty_as_null(table, self._may_be_empty)
 
     def read_together(self, paths: Sequence[Path]) -> tuple[pa.Table, list[int]] | None:
@@ -163,32 +222,36 @@ class CsvTableReader:
         if concatenated is None:
             return None
         text, rows = concatenated
-        file = _CsvFile(LocalLocation(paths[0]), paths[0].name, self._max_inflate, newlines=False)
+        file = _CsvFile(
+            LocalLocation(paths[0]), paths[0].name, self._max_inflate, newlines=False, first_row=self._first_row
+        )
         self._read_header(file, bytes(text[:_HEADER_BYTES]))
         try:
             table = self._parse(pa.BufferReader(pa.py_buffer(text)), file, self._parsed_types)
             if table.num_rows != sum(rows) or file.names or lacks_keys(table, self._keys):
                 return None  # An empty line is no row.
-            table = self._with_numbers(table, [*self._guarded, *self._asked], file.shown, BadValues("fail"))
+            table = self._with_numbers(table, [*self._guarded, *self._asked], file, BadValues("fail"))
         except (pa.ArrowInvalid, DataError):
             return None
         return with_empty_as_null(table, self._may_be_empty), rows
 
-    def _with_numbers(self, table: pa.Table, columns: Sequence[Column], shown: str, bad: BadValues) -> pa.Table:
+    def _with_numbers(self, table: pa.Table, columns: Sequence[Column], file: _CsvFile, bad: BadValues) -> pa.Table:
         """Convert columns that were read as text to their types."""
+        if file.knows_decimal_point and file.decimal_point == ",":
+            table = with_decimal_points(table, [column.source for column in columns])
         for column in columns:
             convert = self._metadata_numbers if column in self._guarded else self._converted
             place = table.column_names.index(column.source)
-            table = table.set_column(place, column.source, convert(table.column(place), column, shown, bad))
+            table = table.set_column(place, column.source, convert(table.column(place), column, file, bad))
         return table
 
-    def _converted(self, texts: pa.ChunkedArray, column: Column, shown: str, bad: BadValues) -> pa.Array:
+    def _converted(self, texts: pa.ChunkedArray, column: Column, file: _CsvFile, bad: BadValues) -> pa.Array:
         return convert_values(
-            texts.to_pylist(), column.type, column.source, f"{shown}, row {{row}}", bad, self._first_row
+            texts.to_pylist(), column.type, column.source, f"{file.shown}, row {{row}}", bad, file.first_row
         )
 
     def _metadata_numbers(
-        self, texts: pa.ChunkedArray, column: Column, shown: str, bad: BadValues
+        self, texts: pa.ChunkedArray, column: Column, file: _CsvFile, bad: BadValues
     ) -> pa.ChunkedArray | pa.Array:
         """Convert a metadata column's texts to numbers.
 
@@ -202,9 +265,9 @@ class CsvTableReader:
             return texts.cast(arrow_type(column.type))
         for text in different:
             if is_number(text) and text not in csv_null_words() and not keeps_as_number(text, column.type):
-                row = texts.to_pylist().index(text) + self._first_row
-                raise changed_metadata(text, column.source, f"{shown}, row {row}")
-        return self._converted(texts, column, shown, bad)
+                row = texts.to_pylist().index(text) + file.first_row
+                raise changed_metadata(text, column.source, f"{file.shown}, row {row}")
+        return self._converted(texts, column, file, bad)
 
     def _options(self, types: dict[str, pa.DataType]) -> pa.csv.ConvertOptions:
         return self._csv.ConvertOptions(
@@ -222,6 +285,10 @@ class CsvTableReader:
         import pyarrow as pa
 
         checks = ByteChecks(file.shown)
+        if file.rows is not None:
+            checks.see(file.rows)
+            file.newlines, file.hexadecimal = False, checks.hexadecimal
+            return self._parse(pa.BufferReader(file.rows), file, self._parsed_types) if file.rows else None
         if not is_packed(file.path) and file.path.stat().st_size <= _MOST_IN_MEMORY:
             content = file.path.read_bytes()
             checks.see(content)
@@ -251,11 +318,7 @@ class CsvTableReader:
             file.delimiter = delimiter_of(first, labels)
             names, file.own = self._combined.columns(first, file.delimiter)
         if self._combined is not None or len(set(names)) < len(names):
-            for place, name in enumerate(names):
-                is_copy = name in self._types and name in file.names
-                file.names.append(f"\x1f{place}" if name in file.names else name)
-                if is_copy:
-                    file.copies[file.names[-1]] = name
+            file.name_columns(names, self._types)
 
     def _parse(self, source: BinaryIO | pa.NativeFile, file: _CsvFile, types: dict[str, pa.DataType]) -> pa.Table:
         convert = self._convert
@@ -269,18 +332,18 @@ class CsvTableReader:
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
                 column_names=file.names or None,
-                skip_rows_after_names=self._first_row - 1 if file.names else 0,
+                skip_rows_after_names=self._first_row - 1 if file.names and file.rows is None else 0,
             ),
             parse_options=self._csv.ParseOptions(newlines_in_values=file.newlines, delimiter=file.delimiter),
             convert_options=convert,
         )
-        return without_copies(table, file.copies, file.shown, self._first_row)
+        return without_copies(table, file.copies, file.shown, file.first_row)
 
     def _read_with_decimal_commas(self, file: _CsvFile, bad: BadValues) -> pa.Table | None:
         """Read a file whose numbers have commas where others have points; None if that is not all that is odd."""
         import pyarrow as pa
 
-        if file.delimiter == ",":
+        if file.delimiter == "," or file.knows_decimal_point:
             return None
         file.decimal_point = ","
         try:
@@ -290,19 +353,20 @@ class CsvTableReader:
             return None
         finally:
             file.decimal_point = "."
-        return self._with_numbers(table, [*self._guarded, *self._asked], file.shown, bad)
+        return self._with_numbers(table, [*self._guarded, *self._asked], file, bad)
 
     def _read_exactly(self, file: _CsvFile, bad: BadValues) -> pa.Table:
         """Read a file that does not fit the decided types as text, then value by value where needed."""
         import pyarrow as pa
 
-        file.newlines = True
+        file.newlines = file.rows is None
         try:
             with file.open() as stream:
                 texts = self._parse(stream, file, {name: pa.string() for name in self._types})
         except pa.ArrowInvalid as error:
-            raise locate_fault(file.open, file.shown, file.delimiter) from error
+            first = (file.first_row, len(file.names)) if file.rows is not None else None
+            raise locate_fault(file.open, file.shown, file.delimiter, first) from error
         numbers = [column for column in self.schema.columns if column.type != "string"]
-        if file.delimiter != ",":
-            texts = with_decimal_points(texts, [c.source for c in numbers if not names_metadata(c.source)])
-        return self._with_numbers(texts, numbers, file.shown, bad)
+        if file.delimiter != "," and not file.knows_decimal_point:
+            texts = with_decimal_points(texts, [c.source for c in numbers if not self._is_metadata(c)])
+        return self._with_numbers(texts, numbers, file, bad)

@@ -107,8 +107,7 @@ class SqliteLayout(Layout):
                     layout.image_sets[export.name] = sqlite_tables.read_wells_and_sites(
                         file, export, export.tables[preset.image]
                     )
-                layout.parts += parts
-                layout.datasets.append(export.name)
+                layout.add_parts(export.name, parts, options.part_size)
                 layout.experiment = layout.experiment or read_experiment(root, export)
         name_of = {source.table: source.sqlite_table for part in reversed(layout.parts) for source in part}
         layout.samples = dict(samples)
