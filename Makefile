@@ -22,7 +22,7 @@ FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup convert test test-endurance test-ranges lint format readme docs bench fuzz torture images test-containers lock clean
+.PHONY: help setup convert test-quick test test-endurance test-ranges lint format readme docs release-check bench fuzz torture images test-containers lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,17 @@ convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small d
 	@echo "made $(OUT); to look at it:"
 	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
 
-test: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all
+test-quick: $(VENV)/.installed-test  ## one test of each tool, format and promise, in under 2 minutes
+	$(BIN)/python -m pytest -q -m quick -n logical --dist worksteal $(ARGS)
+
+test: test-announced $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all, in about 10 minutes
 	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
+
+.PHONY: test-announced
+test-announced:
+	@echo "all tests: about 10 minutes on 2 processors ('make test-quick' takes 2)"
+	@[ -e $(VENV)/.installed-test ] || echo "first pip fetches what the tests need, about 1.5 GB installed"
+	@[ -e $(VENV)/.installed-azurite-$(AZURITE) ] || echo "and npm Azurite, a storage server"
 
 test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
 	$(BIN)/python -m pytest -m endurance --timeout 2400 -n logical --dist worksteal $(ARGS)
@@ -52,6 +61,7 @@ lint: $(VENV)/.installed-lint .mypy_path  ## ruff, mypy strict, and imports that
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pycytominer_transform
 	$(BIN)/mypy tests
+	$(BIN)/mypy examples
 	PYTHONPATH=.mypy_path $(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-lint  ## format the code
@@ -63,6 +73,9 @@ readme: $(VENV)/.installed-test  ## make the tables and outputs in README.md and
 
 docs: $(VENV)/.installed-docs .mypy_path  ## build the documents into build/site; warnings are errors, links are checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml
+
+release-check: $(VENV)/.installed-release $(VENV)/.installed-lint docs  ## what must be right before a release, without network
+	$(BIN)/python tests/release/check.py
 
 bench: $(VENV)/.installed-bench  ## measure speed; see ARGS='--help' for sizes and the peer
 	PYTHONPATH=tests/inputs:tests/storage $(BIN)/python tests/bench/bench.py $(ARGS)
@@ -118,6 +131,10 @@ $(VENV)/.installed-bench: $(VENV)/.installed-test
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,release]'
 	@touch $@
 
 $(VENV)/.installed-engines: $(VENV)/.installed-test

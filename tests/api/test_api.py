@@ -10,6 +10,8 @@ from importlib.metadata import version
 import pycytominer_transform
 import pytest
 
+pytestmark = pytest.mark.quick
+
 
 def test_every_name_is_there() -> None:
     assert pycytominer_transform.__version__ == version("pycytominer-transform")

@@ -9,6 +9,7 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.tools import flow_options
 from running import run
 
+pytestmark = pytest.mark.quick
 SETTINGS = """
 output = "plate.parquet"
 workers = 2

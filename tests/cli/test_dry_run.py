@@ -10,6 +10,7 @@ import pytest
 from plates import Plate, write_csv
 from running import entries, run
 
+pytestmark = pytest.mark.quick
 PLATE = Plate(folders=14, cells=3, features=2)
 
 

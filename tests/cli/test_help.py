@@ -12,6 +12,7 @@ from pycytominer_transform.common.cli.parser import Parser
 from pycytominer_transform.common.model.preset import packaged_presets
 from running import TOOLS, run
 
+pytestmark = pytest.mark.quick
 ROWS, COLUMNS = 30, 80
 
 

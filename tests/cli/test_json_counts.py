@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from plates import Plate, write_csv
 from running import json_lines, run
 
+pytestmark = pytest.mark.quick
 WORDS = ("--log-format", "json")
 
 

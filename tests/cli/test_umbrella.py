@@ -21,6 +21,7 @@ def test_a_command_is_its_tool(command: str, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == run(umbrella.COMMANDS[command], "--help").done().out.decode()
 
 
+@pytest.mark.quick
 def test_it_runs_as_a_process() -> None:
     ran = subprocess.run([PCT, "convert", "--version"], capture_output=True, text=True, env=environment(), check=True)
     assert ran.stdout == f"pct-flow {version('pycytominer-transform')}\n"
@@ -39,6 +40,7 @@ def test_wrong_words_are_one_line(words: list[str], capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("shell", umbrella.SHELLS)
+@pytest.mark.quick
 def test_completion_is_a_script_for_the_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert umbrella.main(["completion", shell]) == 0
     script = capsys.readouterr().out

@@ -63,6 +63,7 @@ def test_help_goes_to_stdout_and_names_every_option(tool: str) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.quick
 def test_version_is_that_of_the_distribution(tool: str) -> None:
     ran = run(tool, "--version").done()
     assert ran.out.decode() == f"pct-{tool} {version('pycytominer-transform')}\n"
@@ -155,6 +156,7 @@ def on_terminal(tool: str, *words: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("tool", READERS)
+@pytest.mark.quick
 def test_a_terminal_on_stdout_gets_no_data(tool: str, staged: Staged) -> None:
     code, screen, said = on_terminal(tool, *first_words(tool, staged))
     assert (code, screen) == (2, "")
@@ -175,6 +177,7 @@ def test_discover_shows_a_table_on_a_terminal(staged: Staged) -> None:
 
 
 @pytest.mark.parametrize("tool", STAGES)
+@pytest.mark.quick
 def test_no_such_input(tool: str, tmp_path: Path) -> None:
     gone = tmp_path / "no such place"
     ran = run(tool, gone, "-o", tmp_path / "out")
@@ -219,6 +222,7 @@ def test_an_output_in_no_folder(tool: str, staged: Staged, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.quick
 def test_an_output_that_exists(tool: str, staged: Staged, tmp_path: Path) -> None:
     there = tmp_path / "there.parquet"
     there.write_text("precious")
@@ -249,6 +253,7 @@ def test_quiet_is_silent_on_success(tool: str, staged: Staged, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("tool", STAGES)
+@pytest.mark.quick
 def test_json_messages(tool: str, staged: Staged, tmp_path: Path) -> None:
     words = [*first_words(tool, staged), "-o", tmp_path / "made", "--log-format", "json"]
     good = json_lines(run(tool, *words).err)

@@ -76,6 +76,7 @@ def test_a_stage_is_killed_while_it_writes(victim: str, large: Path, tmp_path: P
         check_ended_early(pipe, victim)
 
 
+@pytest.mark.quick
 def test_a_stage_fails_in_the_last_part(tmp_path: Path) -> None:
     source = write_sheets(tmp_path / "plate", small_tables())
     path = source / FOLDERS[2] / "Cells.csv"

@@ -38,6 +38,7 @@ def interrupted_while_importing(
     ],
 )
 @pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.quick
 def test_it_ends_as_it_does_later(tool: str, number: int, code: int, what: str, tmp_path: Path) -> None:
     ran = interrupted_while_importing(tool, "argparse", tmp_path, number)
     told = f"pct-{tool}: error: {what}; nothing was left under the output's name\n"

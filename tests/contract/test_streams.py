@@ -74,6 +74,7 @@ def test_a_stream_cut_off_between_messages(tool: str, staged: Staged) -> None:
 
 
 @pytest.mark.parametrize("tool", ["join", "write"])
+@pytest.mark.quick
 def test_a_stream_cut_off_hands_on_no_whole_stream(tool: str, staged: Staged) -> None:
     stream = staged.streams[tool]
     for cut in boundaries(stream)[:-1:5]:

@@ -126,6 +126,7 @@ def test_none_takes_nothing(tmp_path: Path, convert: Convert) -> None:
 
 
 @pytest.mark.parametrize("end", ["$", "/", "/?$"])
+@pytest.mark.quick
 def test_an_expression_of_the_users_own_sees_the_whole_path(tmp_path: Path, convert: Convert, end: str) -> None:
     source = tree(tmp_path / "screen 7" / "out", ["r01c02/f001", "r01c02/f002", "r16c24/f010"])
     expression = rf"(?P<Screen>screen \d+)/out/r(?P<Row>\d+)c(?P<Metadata_Col>\d+)/f(?P<Site>\d+){end}"

@@ -125,6 +125,7 @@ def test_in_pipes_and_flows(fault: str, way: str, tmp_path: Path, convert: Conve
 
 
 @pytest.mark.parametrize("table", ["Nuclei", "Cytoplasm"])
+@pytest.mark.quick
 def test_whatever_table_it_is_in(table: str, tmp_path: Path, convert: Convert, others: pa.Table) -> None:
     converted = convert(spoilt(tmp_path / "source", table=table), options=Options(discover=SKIP))
     assert parquet_table(converted).replace_schema_metadata(None).equals(others)
@@ -163,6 +164,7 @@ def test_a_file_that_is_another_one_since(
     assert "is not there" in capfd.readouterr().err
 
 
+@pytest.mark.quick
 def test_by_default_it_ends_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     manifest = str(tmp_path / "manifest")
     assert discover.main([str(spoilt(tmp_path / "source")), "-q", "-o", manifest]) == 0

@@ -65,6 +65,7 @@ def changed(joined: Path, change: Callable[[bytes], bytes], name: str = "Object.
         (lambda content: gzip.compress(content.replace(b",", b";").replace(b"\n", b"\r\n")), "object.CSV.GZ"),
     ],
 )
+@pytest.mark.quick
 def test_variants_of_combined_files(
     change: Callable[[bytes], bytes], name: str, tmp_path: Path, convert: Convert
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_compartment_that_no_column_belongs_to_is_not_there(
     assert "no dataset has a table ph3" in capsys.readouterr().err
 
 
+@pytest.mark.quick
 def test_a_bad_value_is_named_by_its_row_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trees = small_tables(replace(PLATE, folders=1))
     tables = trees[min(trees)]

@@ -156,6 +156,7 @@ def test_csv_files_imported_by_hand(
     assert "(preset cellprofiler_csv_in_sqlite)" in capfd.readouterr().err
 
 
+@pytest.mark.quick
 def test_singular_names_in_a_database(tmp_path: Path, convert: Convert) -> None:
     def singular(name: str) -> str:
         return {"Cells": "Cell", "Nuclei": "Nucleus"}.get(name, name)
@@ -396,6 +397,7 @@ def test_a_prefix_that_ends_as_per_does(tmp_path: Path, convert: Convert) -> Non
     )
 
 
+@pytest.mark.quick
 def test_columns_of_no_compartment_are_said_once(
     plates: tuple[Path, Path], tmp_path: Path, convert: Convert, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ def same(plain: pa.Table, convert: Convert) -> Callable[..., None]:
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
 @pytest.mark.parametrize("delimiter", ["\t", ";"])
+@pytest.mark.quick
 def test_other_delimiters_and_suffixes(delimiter: str, suffix: str, tmp_path: Path, same: Callable[..., None]) -> None:
     source = write(tmp_path / "source", small_tables(), delimiter=delimiter, suffix=suffix)
     (source / "README.txt").write_text("no table\n")

@@ -72,6 +72,7 @@ def test_parts_and_threads(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick
 def test_the_pipe(sources: dict[str, Path], references: dict[str, Path], convert: Convert, kind: str) -> None:
     options = Options(discover=SPLIT, write=SMALL_GROUPS)
     piped = convert(sources[kind], "pipe", options)
@@ -119,7 +120,10 @@ def test_shards_joined_into_one(
     assert differences(references[kind], tmp_path / "out.parquet") == []
 
 
-@pytest.mark.parametrize("runner", ["sequential", "concurrent", pytest.param("dask", marks=pytest.mark.dask)])
+@pytest.mark.parametrize(
+    "runner",
+    ["sequential", pytest.param("concurrent", marks=pytest.mark.quick), pytest.param("dask", marks=pytest.mark.dask)],
+)
 @pytest.mark.prefect
 def test_pct_flow_on_each_runner(
     sources: dict[str, Path], references: dict[str, Path], convert: Convert, runner: str, tmp_path: Path

@@ -81,6 +81,7 @@ def test_rows_come_in_the_order_of_files_and_rows_however_parts_are_cut(
     assert table["Class Name"].null_count == table.num_rows == sum(RUNS.values())
 
 
+@pytest.mark.quick
 def test_one_file_is_a_source_too_and_is_named_in_every_row(tmp_path: Path, convert: Convert) -> None:
     source = write_runs(tmp_path / "source", {"Run 1.csv": 6})
     alone = parquet_table(convert(source / "Run 1.csv"))

@@ -57,6 +57,7 @@ def refused(source: Path, folder: Path, capsys: pytest.CaptureFixture[str], *wor
 
 
 @pytest.mark.parametrize("how", ["streams", "concurrent"])
+@pytest.mark.quick
 def test_a_csv_s_text_arrives_as_it_stands_in_the_file(how: str, tmp_path: Path, convert: Convert) -> None:
     trees = odd_plate()
     source = write_sheets(tmp_path / "source", trees)

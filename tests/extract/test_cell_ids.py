@@ -36,6 +36,7 @@ def cells_by_id(path: Path) -> dict[str, dict[str, Any]]:
     return {row.pop("Metadata_CellID"): row for row in parquet_table(path).to_pylist()}
 
 
+@pytest.mark.quick
 def test_plate_well_site_and_object_where_these_identify(tmp_path: Path, convert: Convert) -> None:
     table = parquet_table(convert(write_csv(PLATE, tmp_path / "plate")))
     names = ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_ObjectNumber")

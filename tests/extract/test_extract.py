@@ -128,6 +128,7 @@ def with_words(words: list[str]) -> dict[str, Tables]:
 
 
 @pytest.mark.parametrize("word", ["n/a", "1,5", "0x10", "1_000", "--", "#DIV/0!", "\u0661"])
+@pytest.mark.quick
 def test_another_text_in_a_number_column_is_refused_by_file_row_and_column(
     word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_number_that_is_no_whole_64_bit_one_is_no_object_number(
 
 
 @pytest.mark.parametrize("how", ["longer", "same size", "gone"])
+@pytest.mark.quick
 def test_a_source_that_changed_since_it_was_described_is_refused(
     how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

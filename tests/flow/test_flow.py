@@ -219,6 +219,7 @@ def test_what_else_lies_in_the_work_dir_stays(plate: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.prefect
+@pytest.mark.quick
 def test_a_source_is_never_overwritten(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = sorted(copy.rglob("Cells.csv"))[0]
     before = file.read_bytes()
@@ -335,6 +336,7 @@ def test_wrong_options_are_refused(options: dict[str, object], plate: Path, tmp_
 
 
 @pytest.mark.prefect
+@pytest.mark.quick
 def test_a_folder_goes_on_with_the_same_command(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = Path(shutil.copytree(copy, tmp_path / "good"))
     file = spoil(copy, 0)

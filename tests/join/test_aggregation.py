@@ -92,6 +92,7 @@ def test_children_of_sqlite_tables(tmp_path: Path, convert: Convert) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.quick
 def test_children_are_counted_and_recorded(tmp_path: Path, convert: Convert) -> None:
     trees = trees_with_children()
     source = write_sheets(tmp_path / "source", trees)

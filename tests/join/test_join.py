@@ -57,6 +57,7 @@ def counted_by_hand(trees: dict[str, Tables]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", ["1", "1GB"])
+@pytest.mark.quick
 def test_what_was_dropped_is_said_and_carried_and_stored(
     size: str, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +104,7 @@ def test_what_is_kept_without_a_partner_has_nulls_and_is_said(
 
 
 @pytest.mark.parametrize(("table", "key"), [("Nuclei", "object"), ("Cells", "object"), ("Image", "image")])
+@pytest.mark.quick
 def test_an_object_that_is_there_twice_is_refused(
     table: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_what_has_no_counterpart_is_said_once_for_all_parts(
     assert said.count("platemap: ") == 2
 
 
+@pytest.mark.quick
 def test_several_keys_find_the_entry_of_their_plate(tmp_path: Path, convert: Convert) -> None:
     trees = wells_plate(("A01", "A02", "A01"))
     for plate, tables in zip(("12", "12", "3"), trees.values(), strict=True):

@@ -44,6 +44,7 @@ def answers(folder: Path) -> list[list[dict[str, object]]]:
     return [pa.ipc.open_file(path).read_all().to_pylist() for path in files]
 
 
+@pytest.mark.quick
 def test_a_join_of_ones_own_gives_what_the_oracle_gives(bundle: Path, tmp_path: Path) -> None:
     assert ask(bundle, JOIN, tmp_path) == 0
     given = [row for rows in answers(tmp_path) for row in rows]
@@ -180,6 +181,7 @@ def test_the_programs_own_variables_are_no_tables(
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.quick
 def test_settings_that_open_the_way_out_are_off_and_locked(bundle: Path, tmp_path: Path) -> None:
     wanted = {
         "enable_external_access": "false",

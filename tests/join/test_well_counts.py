@@ -55,6 +55,7 @@ def test_counts_are_of_the_whole_well(how: str, tmp_path: Path, convert: Convert
     assert differences(made, whole) == []
 
 
+@pytest.mark.quick
 def test_a_folder_s_files_have_the_counts_of_all_parts(tmp_path: Path, convert: Convert) -> None:
     source = plate(tmp_path / "source")
     plain = parquet_table(convert(source, options=Options(discover=SPLIT)))

@@ -14,6 +14,7 @@ from plates_sheets import SMALL, small_tables, write_sheets
 from pycytominer_transform.common.model.preset import load_preset, preset_names
 from pycytominer_transform.tools import discover
 
+pytestmark = pytest.mark.quick
 PACKAGED = Path(discover.__file__).parent.parent / "common" / "model" / "presets" / "cellprofiler_csv.toml"
 
 

@@ -71,6 +71,7 @@ def same(column: pd.Series[Any], expected: pa.ChunkedArray) -> bool:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.quick
 def test_values_are_those_of_parquet(profiles: Path, tmp_path: Path, suffix: str, dtype: str) -> None:
     run("write", profiles, "-o", tmp_path / "x.parquet")
     run("write", profiles, "-o", tmp_path / f"x.{suffix}", *(["--x-dtype", dtype] if dtype != "float32" else []))

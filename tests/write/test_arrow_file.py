@@ -34,6 +34,7 @@ def table_in(path: Path) -> pa.Table:
         return pa.ipc.open_file(file).read_all()
 
 
+@pytest.mark.quick
 def test_it_holds_what_parquet_holds(profiles: Path, tmp_path: Path) -> None:
     run("write", profiles, "-o", tmp_path / "x.arrow")
     run("write", profiles, "-o", tmp_path / "x.parquet")

@@ -36,6 +36,7 @@ def plate(profiles: Path) -> Path:
     return profiles.parent / "plate.parquet"
 
 
+@pytest.mark.quick
 def test_every_column_has_one_role_in_the_fields_and_in_the_list(plate: Path) -> None:
     schema = pq.read_schema(plate)
     listed = json.loads(pq.read_metadata(plate).metadata[b"pct.columns"])

@@ -48,6 +48,7 @@ def test_each_table_has_all_its_rows(bundle: Path, tmp_path: Path) -> None:
         assert steps[-1]["counts"] == {"rows": whole.num_rows}
 
 
+@pytest.mark.quick
 def test_the_tables_join_to_the_profiles(bundle: Path, tmp_path: Path) -> None:
     run("write", bundle, "--per-table", tmp_path / "tables")
     run("join", bundle, "-o", tmp_path / "p")

@@ -51,6 +51,7 @@ def steps_of(path: Path) -> list[dict[str, Any]]:
     return steps
 
 
+@pytest.mark.quick
 def test_the_history_of_all_stages_with_right_counts_is_in_the_file(
     profiles: Path, source: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_history_is_the_same_by_pipe_and_of_shares(profiles: Path, source: P
     assert steps_of(tmp_path / "shares.parquet") == expected
 
 
+@pytest.mark.quick
 def test_a_folder_gets_one_file_for_each_part(profiles: Path, tmp_path: Path) -> None:
     run("write", profiles, "-o", tmp_path / "plate")
     run("write", profiles, "-o", tmp_path / "plate.parquet")

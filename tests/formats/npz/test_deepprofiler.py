@@ -51,6 +51,7 @@ def without_own_columns(table: pa.Table) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("size", ["1", "1GB"])
+@pytest.mark.quick
 def test_all_cells_with_all_that_is_known_of_them(size: str, tmp_path: Path, convert: Convert) -> None:
     made = convert(tree(tmp_path / "source"), "files", Options(discover=["--part-size", size]))
     assert without_own_columns(parquet_table(made)) == wanted()
@@ -143,6 +144,7 @@ def with_hostile_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return source
 
 
+@pytest.mark.quick
 def test_a_hostile_file_ends_the_run_in_one_line(
     with_hostile_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def recognised(source: Path, capsys: pytest.CaptureFixture[str]) -> str:
         (SqliteStyle("cellprofiler_sqlite"), {}, "cellprofiler_sqlite"),
     ],
 )
+@pytest.mark.quick
 def test_presets_of_one_layout_are_told_apart_by_columns(
     style: SqliteStyle, renamed: dict[str, str], preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("style", [CYTOMINER, TEXT])
+@pytest.mark.quick
 def test_a_jump_plate_gives_every_cell_once_with_plate_well_site_and_row(
     style: SqliteStyle, tmp_path: Path, convert: Convert
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_jump_plate_without_columns_of_its_own_names_is_named_alike(tmp_path: 
     assert not {"Image_Metadata_Plate", "Image_Metadata_Well"} & set(names)
 
 
+@pytest.mark.quick
 def test_pycytominer_names_object_numbers_and_parents_metadata(tmp_path: Path, convert: Convert) -> None:
     source = written(tmp_path / "plate.sqlite", SqliteStyle("cellprofiler_sqlite", order="shuffled"))
     plain = parquet_table(convert(source))
