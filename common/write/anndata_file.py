@@ -45,7 +45,8 @@ _CHUNKS_AT_ONCE = 4
 _ROOT_GROUPS = ("layers", "obs", "obsm", "obsp", "uns", "var", "varm", "varp")
 _LAST_FILE = ".zgroup"
 """Without it in its root, a Zarr store is none."""
-_CENTRE = re.compile(r"(?:(.*)_)?(?:Location|AreaShape)_Center_X")
+_CENTRES = (re.compile(r"(?:(.*)_)?(?:Location|AreaShape)_Center_X"), re.compile(r"(.+)_X"))
+"""Names of the x of an object's centre: CellProfiler's, else Harmony's."""
 
 
 def is_own_entry(name: str) -> bool:
@@ -245,11 +246,15 @@ def _check_names(schema: pa.Schema) -> None:
 
 def _centre(schema: pa.Schema) -> tuple[str, str] | None:
     """Return the columns of the centre of the nuclei, else of the first compartment that has one."""
-    numbers = {field.name for field in schema if is_number(field)}
-    centres = [
-        (match[1] or "", match[0]) for field in schema
-        if (match := _CENTRE.fullmatch(field.name)) and {match[0], f"{match[0][:-1]}Y"} <= numbers
-    ]  # fmt: skip
+    places = {field.name for field in schema if is_number(field) and role_of_field(field) == "location"}
+    found = (
+        [
+            (match[1] or "", match[0]) for name in schema.names
+            if (match := pattern.fullmatch(name)) and {match[0], f"{match[0][:-1]}Y"} <= places
+        ]
+        for pattern in _CENTRES
+    )  # fmt: skip
+    centres = next(filter(None, found), [])
     if not centres:
         return None
     compartment = "Nuclei" if any(one == "Nuclei" for one, _ in centres) else centres[0][0]

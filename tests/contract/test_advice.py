@@ -16,6 +16,7 @@ import pyarrow as pa
 import pycytominer_transform.common
 import pycytominer_transform.tools
 import pytest
+from harmony_exports import object_rows, write_evaluation
 from oracle_relations import add_children, renamed
 from plates_sheets import SMALL, Tables, measured_name, set_column, small_tables, write_sheets, write_sqlite_sheets
 from plates_sqlite import SqliteStyle
@@ -132,6 +133,29 @@ def database(change: Callable[[Tables], None]) -> Callable[[Path], Path]:
     return source
 
 
+def evaluation(*names: str, parents: Sequence[str] = ()) -> Callable[[Path], Path]:
+    """Make a source of Harmony's, with these populations, of which the first leads to others."""
+
+    def source(tmp_path: Path) -> Path:
+        lists = [object_rows(name, parents=parents if name == names[0] else ()) for name in names]
+        write_evaluation(tmp_path / "screen", lists)
+        return tmp_path / "screen"
+
+    return source
+
+
+def evaluation_with_a_code(tmp_path: Path) -> Path:
+    """Make an annotation of numbers until the last row, far from all beginnings."""
+
+    def annotate(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row["Compound"] = "7"
+        rows[-1]["Compound"] = "0012"
+
+    write_evaluation(tmp_path / "screen", [object_rows("Nuclei", cells=300, features=30).changed(annotate)])
+    return tmp_path / "screen"
+
+
 def experiment_without_images(tmp_path: Path) -> Path:
     tables = next(iter(small_tables(replace(SMALL, folders=1)).values()))
     file = write_sqlite_sheets(tmp_path / "plate.sqlite", tables, SqliteStyle())
@@ -183,6 +207,15 @@ CASES = {
     ),
     "a code among whole numbers": Case(
         long_plate(("12", "0012"), "Metadata_Batch"), r"in a column of numbers; give (?P<advice>--[^;]*)"
+    ),
+    "a code among numbers of Harmony": Case(
+        evaluation_with_a_code, r"in a column of numbers; give (?P<advice>--[^;]*)"
+    ),
+    "a population that nothing relates": Case(
+        evaluation("Nuclei", "Spots"), r"leave out spots with (?P<advice>(pct-discover )?--compartments nuclei),"
+    ),
+    "populations that no preset names": Case(
+        evaluation("Blobs B", "Blobs", parents=["Blobs"]), r"whose objects the rows are with (?P<advice>--anchor .*)$"
     ),
     "a bad dataset": Case(one_without_nuclei, r"; (?P<advice>--on-bad-dataset skip) goes on without it"),
     "a table that the cells lead to": Case(each(with_a_filter), f"passed over the table blobs .*{TAKES}"),

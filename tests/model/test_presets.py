@@ -11,7 +11,7 @@ from oracle import LAYOUTS, Layout, compare, profiles
 from plates import Plate, write_csv
 from plates_awkward import AWKWARD
 from plates_sheets import SMALL, small_tables, write_sheets
-from pycytominer_transform.common.model.preset import load_preset, preset_names
+from pycytominer_transform.common.model.preset import FORMATS, load_preset, preset_names
 from pycytominer_transform.tools import discover
 
 pytestmark = pytest.mark.quick
@@ -84,7 +84,7 @@ GOOD = 'name = "n"\ntitle = "t"\nformat = "csv"\ncompartments = ["cells"]\n'
         (GOOD.replace('["cells"]', '"cells"'), "Expected `array`, got `str` - at `$.compartments`"),
         (GOOD.replace('["cells"]', "[1]"), "Expected `str`, got `int` - at `$.compartments[0]`"),
         (GOOD.replace('["cells"]', "[]"), "length >= 1 - at `$.compartments`"),
-        (GOOD.replace('"csv"', '"xlsx"'), "format is 'xlsx'; it may be csv or npz or sqlite"),
+        (GOOD.replace('"csv"', '"xlsx"'), f"format is 'xlsx'; it may be {' or '.join(FORMATS)}"),
         (GOOD + "version = 7\n", "preset version 7; this program knows version 1"),
         (GOOD + 'version = "1"\n', "Expected `int`, got `str` - at `$.version`"),
         (GOOD + "image_number = 3\n", "Expected `str`, got `int` - at `$.image_number`"),

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REPEATED = {
     "CITATION.cff": r"(?m)^version: (\S+)$",
-    "conda/recipe.yaml": r'(?m)^  version: "(\S+)"$',
-    "man/pct.1": r"pycytominer\\-transform (\S+)\"",
+    "containers/conda/recipe.yaml": r'(?m)^  version: "(\S+)"$',
+    "docs/man/pct.1": r"pycytominer\\-transform (\S+)\"",
     "CHANGELOG.md": r"(?m)^## (\S+) ",
 } | {
     f"containers/nextflow/modules/pct/{tool}/{name}": pattern
@@ -32,7 +32,7 @@ def test_a_file_has_the_version_of_the_project(name: str) -> None:
 
 
 def test_the_conda_recipe_has_the_needs_of_the_project() -> None:
-    section = (ROOT / "conda" / "recipe.yaml").read_text().partition("  run:\n")[2].partition("\n\n")[0]
+    section = (ROOT / "containers" / "conda" / "recipe.yaml").read_text().partition("  run:\n")[2].partition("\n\n")[0]
     recipe = dict(line.removeprefix("    - ").split(" ", 1) for line in section.splitlines())
     needs: dict[str, str] = dict(re.findall(r"(?m)^([\w\[\],-]+?)([<>=].*)$", "\n".join(PROJECT["dependencies"])))
     declared = {CONDA_NAMES.get(name, name): bounds for name, bounds in needs.items()}

@@ -231,6 +231,19 @@ def test_roles_and_units(tmp_path: Path, convert: Convert) -> None:
     assert {said[name] for name in (*keys, "Metadata_Compound", "Metadata_Concentration")} == {("metadata", "")}
 
 
+def test_places_in_anndata(tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    source = tmp_path / "source"
+    write_evaluation(source, [object_rows("Nuclei")])
+    run("flow", source, "-q", "-o", tmp_path / "x.h5ad").done()
+    cells, rows = anndata.read_h5ad(tmp_path / "x.h5ad"), expected_rows(source, "Nuclei")
+    assert cells.obsm["spatial"].tolist() == [[row["Nuclei_X"], row["Nuclei_Y"]] for row in rows]
+    assert list(cells.var_names) == [f"Nuclei_{name}" for name in ("Nuclei Area [µm²]", *INTENSITIES)]
+
+
+INTENSITIES = ("Intensity Nuclei Ch0 Mean", "Intensity Nuclei Ch1 Mean")
+
+
 def test_results_per_well_are_named_and_passed_over(tmp_path: Path, convert: Convert) -> None:
     source = tmp_path / "source"
     folder = write_evaluation(source, [object_rows("Nuclei")])
