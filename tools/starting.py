@@ -15,6 +15,6 @@ def _main(tool: str) -> int:
     return code
 
 
-discover, extract, join, write, flow = (
-    partial(_main, tool) for tool in ("discover", "extract", "join", "write", "flow")
+discover, extract, join, write, report, flow = (
+    partial(_main, tool) for tool in ("discover", "extract", "join", "write", "report", "flow")
 )

@@ -6,15 +6,12 @@ from typing import Any
 
 import msgspec
 from pycytominer_transform.common.model.provenance import Step
+from pycytominer_transform.common.report.plate_format import place_of
 
 SCHEMA_VERSION = 1
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the report that cannot be changed."""
-
-
-class File(_Struct):
+class File(msgspec.Struct, frozen=True, kw_only=True):
     """One Parquet file: rows, row groups, bytes, and the time it was written (ISO 8601, UTC; empty if unknown)."""
 
     name: str
@@ -25,7 +22,7 @@ class File(_Struct):
     written: str = ""
 
 
-class Well(_Struct):
+class Well(msgspec.Struct, frozen=True, kw_only=True):
     """One well of a plate.
 
     Attributes
@@ -87,7 +84,7 @@ class Well(_Struct):
     has_platemap_entry: bool | None = None
 
 
-class Plate(_Struct):
+class Plate(msgspec.Struct, frozen=True, kw_only=True):
     """One plate: its format, such as 8 rows by 12 columns (0 by 0 if no well has a place), and its wells by place.
 
     Attributes
@@ -113,8 +110,13 @@ class Plate(_Struct):
         """The number of wells of the format."""
         return self.rows * self.columns
 
+    @property
+    def missing_places(self) -> list[tuple[int, int]]:
+        """The rows and columns of the missing wells, from 0."""
+        return [place for name in self.missing if (place := place_of(name))]
 
-class TableCounts(_Struct):
+
+class TableCounts(msgspec.Struct, frozen=True, kw_only=True):
     """One table of objects or image sets: its rows, those joined, those without a partner, and the cells lacking it."""
 
     table: str
@@ -124,8 +126,8 @@ class TableCounts(_Struct):
     without: int | None = None
 
 
-class Feature(_Struct):
-    """One feature of the output; ``minimum`` and ``maximum`` are of its finite and infinite values, without NaN."""
+class Feature(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature of the output; ``minimum`` and ``maximum`` are of its finite values."""
 
     name: str
     compartment: str
@@ -139,7 +141,7 @@ class Feature(_Struct):
     faults: tuple[str, ...] = ()
 
 
-class FeatureGroup(_Struct):
+class FeatureGroup(msgspec.Struct, frozen=True, kw_only=True):
     """The features of one compartment, module and channel: how many, how many with a fault, their share of nulls."""
 
     compartment: str
@@ -150,7 +152,7 @@ class FeatureGroup(_Struct):
     null_share: float
 
 
-class Histogram(_Struct):
+class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     """How many wells, sites or cells have a value from one edge up to the next; there is one more edge than counts."""
 
     name: str
@@ -160,7 +162,7 @@ class Histogram(_Struct):
     is_logarithmic: bool = False
 
 
-class Notice(_Struct):
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the run did, or found, and that a reader should know: what it is, of what, and how often."""
 
     kind: str
@@ -168,7 +170,7 @@ class Notice(_Struct):
     number: int
 
 
-class Report(_Struct):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A report.
 
     Attributes

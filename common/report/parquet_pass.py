@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ _KEYS = ("plate", "well", "site", "dataset", "table_number", "image_number")
 
 @dataclass
 class FeatureSums:
-    """What is known of one feature so far; ``nulls`` counts NaN too."""
+    """What is known of one feature so far; ``nulls`` counts NaN too, and the bounds are of finite values."""
 
     values: int = 0
     nulls: int = 0
@@ -237,7 +237,7 @@ def _describe(file: Location, parquet: pq.ParquetFile, found: Measured) -> _Layo
     found.provenance.append((metadata.get(b"pct.preset", b"").decode(errors="replace"), steps, footer.num_rows))
     status = file.stat()
     changed = getattr(status, "st_mtime", None)
-    written = datetime.fromtimestamp(changed, timezone.utc).isoformat(timespec="seconds") if changed else ""
+    written = datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds") if changed else ""
     found.files.append(
         File(
             name=str(file), rows=footer.num_rows, row_groups=footer.num_row_groups, columns=len(schema),
@@ -304,10 +304,9 @@ def _measure_group(parquet: pq.ParquetFile, layout: _Layout, group: int) -> Meas
             values = _as_floats(table.column(name))
             missing = np.isnan(values)
             nulls_of_row += missing
-            feature, is_known = statistics[name]
+            _, is_known = statistics[name]
             if not is_known:
-                feature = _measured_feature(values, missing, feature)
-            statistics[name] = (feature, True)
+                statistics[name] = (_measured_feature(values, missing), True)
             if name in compartments:
                 _add_areas(compartments[name], values, missing, codes, sums, found)
     features = len(layout.features)
@@ -334,17 +333,18 @@ def _statistics(parquet: pq.ParquetFile, group: int, place: int, layout: _Layout
     return feature, not (feature.nulls or has_infinite or lacks_values or layout.may_hold_nan)
 
 
-def _measured_feature(values: np.ndarray, missing: np.ndarray, known: FeatureSums) -> FeatureSums:
+def _measured_feature(values: np.ndarray, missing: np.ndarray) -> FeatureSums:
     """Return the figures of a feature whose values were read; NaN stands for null."""
     import numpy as np
 
-    there = values[~missing]
+    finite = values[np.isfinite(values)]
+    nulls = int(missing.sum())
     return FeatureSums(
         values=len(values),
-        nulls=int(missing.sum()),
-        infinite=int(np.isinf(there).sum()),
-        minimum=float(there.min()) if len(there) else known.minimum,
-        maximum=float(there.max()) if len(there) else known.maximum,
+        nulls=nulls,
+        infinite=len(values) - nulls - len(finite),
+        minimum=float(finite.min()) if len(finite) else None,
+        maximum=float(finite.max()) if len(finite) else None,
     )
 
 
