@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pycytominer_transform.common.cli.parser import STORAGE_HEADING, add_options, new_parser
 from pycytominer_transform.common.cli.run import run_stage
 from pycytominer_transform.common.errors import FailedCheckError
+from pycytominer_transform.common.flow.report import show_in_task_run
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.model.options import option, recorded_options, threads_option
 from pycytominer_transform.common.report.conditions import check_figures, condition_text, failures, parse_condition
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 TOOL = "pct-report"
 HEADING = "reporting"
+ARTIFACT = "pct-report"
+"""Key of the artifact on a Prefect server."""
 OUTPUT_HELP = (
     "where the report goes: NAME.html for a page, NAME.json, NAME_mqc.json for MultiQC (and two more beside it), "
     "NAME.parquet for a table of the wells; a path, or in s3://, gs://, az://; without it, text on standard output"
@@ -106,6 +109,7 @@ def report(
     FailedCheckError
         A condition of the options is true. The report has been written.
     """
+    from pycytominer_transform.common.report.markdown_text import markdown_text
     from pycytominer_transform.common.runtime.resources import usable_threads
     from pycytominer_transform.common.storage.location import named_location
     from pycytominer_transform.common.storage.standard_io import STANDARD
@@ -126,6 +130,7 @@ def report(
         for place, write in outputs:
             with place.complete_file(overwrite=overwrite) as sink:
                 write(made, sink)
+    show_in_task_run(markdown_text(made), ARTIFACT)
     check_figures(conditions, made.totals)
     if failed := failures(conditions, made.totals):
         raise FailedCheckError("; ".join(failed))

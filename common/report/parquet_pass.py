@@ -373,7 +373,7 @@ def _read_keys(
 
     rows = parquet.metadata.row_group(group).num_rows
     table = parquet.read_row_group(group, columns=list(dict.fromkeys(layout.keys.values())), use_threads=False)
-    nothing = pa.nulls(rows, pa.string())
+    nothing = pa.chunked_array([pa.nulls(rows, pa.string())])
     texts = {key: _as_texts(table.column(layout.keys[key])) if key in layout.keys else nothing for key in _KEYS}
     counted = pa.table(texts).group_by(list(_KEYS), use_threads=False).aggregate([([], "count_all")])
     found.images.append(counted.rename_columns({"count_all": "cells"}))

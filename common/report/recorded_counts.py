@@ -67,7 +67,7 @@ def notices_of(steps: Sequence[Step]) -> tuple[Notice, ...]:
     platemap = joined.get("platemap", {})
     found: list[tuple[str, Mapping[str, int]]] = [
         ("dataset skipped", discovered.get("skipped", {})),
-        ("column that only some files have", discovered.get("partial_columns", {})),
+        ("files that have a column that others lack", discovered.get("partial_columns", {})),
         ("dataset left out", extracted.get("datasets_left_out", {})),
         ("dataset left out by the join", joined.get("left_out", {})),
         ("image sets whose path and image table disagree", extracted.get("path_disagreements", {})),

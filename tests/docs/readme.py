@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pycytominer_transform.common.model import preset
-from pycytominer_transform.tools import discover, extract, flow_options, join, write
+from pycytominer_transform.tools import discover, extract, flow_options, join, report, write
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -25,6 +25,7 @@ TOOLS: tuple[tuple[Callable[[], argparse.ArgumentParser], str, str], ...] = (
     (extract.build_parser, "a manifest", "a bundle: the tables of every part"),
     (join.build_parser, "a bundle", "profiles: one row per single cell"),
     (write.build_parser, "profiles, or any Arrow", "Parquet: one file, or one per part; or AnnData"),
+    (report.build_parser, "Parquet from pct-write or pct-flow", "a report: a page, JSON, a table of wells, or text"),
     (flow_options.build_parser, "a source", "Parquet or AnnData, by all of the above in one Prefect flow"),
 )
 COMMON = {"-h", "-q", "-v", "--log-format", "--version", "-o", "--overwrite", "--no-prefect", "--shard", "--threads"}

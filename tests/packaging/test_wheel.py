@@ -51,4 +51,6 @@ def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path
         (entries,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         commands = archive.read(entries).decode()
     assert names == files_of_the_package()
-    assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "flow")] == [True] * 5
+    assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "report", "flow")] == [
+        True
+    ] * 6
