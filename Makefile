@@ -14,7 +14,11 @@ RUNNER ?= concurrent
 WORKERS ?=
 ARGS ?=
 
+# A report on what comes out, beside it; only of Parquet.
+REPORT ?= $(if $(filter %.h5ad %.zarr %.arrow,$(OUT)),,$(patsubst %.pq,%,$(patsubst %.parquet,%,$(patsubst %/,%,$(OUT)))).html)
+
 FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $(WORKERS)) --runner $(RUNNER)
+FLOW_OPTIONS += $(if $(REPORT),--report "$(REPORT)")
 # The demo may be made again and again; a user's own output is only replaced when ARGS says --overwrite.
 FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
 
@@ -29,18 +33,19 @@ help:  ## list the targets
 	@echo
 	@echo "  make convert SOURCE=plate/ OUT=plate.parquet [PRESET=...] [RUNNER=dask] [WORKERS=8] [ARGS='--unmatched keep']"
 
-setup: $(VENV)/.installed  ## make the virtual environment and install the five tools in it
+setup: $(VENV)/.installed  ## make the virtual environment and install the six tools in it
 
-convert: $(VENV)/.installed  ## convert SOURCE to OUT; with no SOURCE, a small demo plate
+convert: $(VENV)/.installed  ## convert SOURCE to OUT, with a report beside it; with no SOURCE, a small demo plate
 	@mkdir -p "$$(dirname "$(OUT)")"
 	@$(BIN)/pct-flow "$(SOURCE)" -o "$(OUT)" $(FLOW_OPTIONS) $(ARGS)
 	@echo
-	@echo "made $(OUT); to look at it:"
+	@echo "made $(OUT)$(if $(REPORT), and a report on it: $(REPORT)); to look at the cells:"
 	@echo "  $(BIN)/python -c \"import duckdb; print(duckdb.sql('SELECT * FROM \\\"$(OUT)\\\" LIMIT 5'))\""
 
 test-quick: $(VENV)/.installed-test  ## one test of each tool, format and promise, in under 2 minutes
 	$(BIN)/python -m pytest -q -m quick -n logical --dist worksteal $(ARGS)
 
+# The page of a report is looked at in Chromium (apt-get install chromium); without it those tests are skipped, and say so.
 test: test-announced $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all, in about 10 minutes
 	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 

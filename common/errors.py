@@ -104,6 +104,10 @@ class FailedPartsError(PctError, RuntimeError):
     work_dir = ""
 
 
+class FailedCheckError(PctError, RuntimeError):
+    """A condition of ``pct-report --fail-if`` is true."""
+
+
 class TerminatedError(BaseException):
     """SIGTERM arrived; derives from BaseException so that only clean-up code sees it."""
 

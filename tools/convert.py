@@ -37,9 +37,9 @@ from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.runtime.progress_bars import only_these_bars
 from pycytominer_transform.common.runtime.resources import release_memory
 from pycytominer_transform.common.storage.destination import move_folder, storage_errors
-from pycytominer_transform.common.storage.location import LocalLocation, refuse_among_sources
+from pycytominer_transform.common.storage.location import LocalLocation, location_of, refuse_among_sources
 from pycytominer_transform.common.write.outputs import PARQUET_FOLDER, output_kind
-from pycytominer_transform.tools import discover, extract, join, write
+from pycytominer_transform.tools import discover, extract, join, report, write
 from pycytominer_transform.tools.flow import FlowSummary, Job, flow_runner, prepare
 
 if TYPE_CHECKING:
@@ -153,10 +153,11 @@ def _convert(job: Job, work: WorkDir) -> FlowSummary:
             check_left_out(manifest, progress.left_out)
             release_memory()
             written = _move_parts(parts) if job.moves_parts else _write_file(parts)
+        reported = _report(parts) if options.report else None
     figures.bytes_written = written.bytes
     progress.artifacts.summary(figures.markdown(title))
     joined = JoinSummary(figures.parts, progress.counts, job.inputs.entries, passed_over)
-    return FlowSummary(figures, discovered, joined, written, progress.left_out)
+    return FlowSummary(figures, discovered, joined, written, progress.left_out, reported)
 
 
 def _steps(job: Job, manifest: Manifest) -> list[Step]:
@@ -318,6 +319,20 @@ def _move_parts(parts: _Parts) -> write.WriteSummary:
     overwrite, is_ours = parts.job.options.overwrite, PARQUET_FOLDER.is_own_entry
     move_folder(parts.work.parts, parts.job.output, overwrite=overwrite, is_ours=is_ours)
     return _added(parts.written)
+
+
+def _report(parts: _Parts) -> report.ReportSummary:
+    """Write the report on the output, by a task of its own."""
+    job, options = parts.job, parts.job.options
+    with parts.progress.figures.timed("report"):
+        summary: report.ReportSummary = result_of(
+            parts.tasks.submit(
+                report.report_task, f"report on {job.output.name}", files=str(job.output), source=str(job.source),
+                output=str(location_of(options.report, options.storage)), overwrite=options.overwrite,
+                storage=options.storage,
+            )
+        )  # fmt: skip
+    return replace(summary, output=options.report)
 
 
 def _summary_of(finished: Finished) -> write.WriteSummary:

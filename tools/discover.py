@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pycytominer_transform.common.cli.parser import (
     SOURCE_HELP,
@@ -34,6 +35,8 @@ from pycytominer_transform.common.storage.options import StorageOptions
 
 TOOL = "pct-discover"
 HEADING = "looking at the source"
+_MOST, _LONGEST = 200, 300
+"""Of what was skipped: the entries that provenance records, and the characters of each."""
 
 
 def discover(
@@ -75,8 +78,13 @@ def discover(
     if output != STANDARD:
         place.check_destination(overwrite=overwrite, is_folder=False)
         check_suffix(output, place, "a manifest", ".arrow")
-    manifest, skipped = discover_manifest(source, options, storage)
-    counts = {"datasets": manifest.datasets_total, "parts": manifest.parts_total, "datasets_skipped": len(skipped)}
+    manifest, skipped, some_files = discover_manifest(source, options, storage)
+    counts: dict[str, Any] = {
+        "datasets": manifest.datasets_total,
+        "parts": manifest.parts_total,
+        "datasets_skipped": len(skipped),
+    }
+    counts |= _recorded(dict.fromkeys((why[:_LONGEST] for why in skipped), 1), some_files)
     manifest = manifest.with_steps(new_step(TOOL, recorded_options(options), counts))
     if output != STANDARD:
         refuse_among_sources(place, manifest)
@@ -89,6 +97,12 @@ def discover(
         with open_standard_output() as sink:
             write_manifest(manifest, sink, as_file=False)
     return DiscoverSummary.of(manifest, skipped)
+
+
+def _recorded(skipped: dict[str, int], some_files: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Return the first of what provenance says of datasets and columns; nothing where there is none."""
+    counts = {"skipped": skipped, "partial_columns": some_files}
+    return {name: dict(list(each.items())[:_MOST]) for name, each in counts.items() if each}
 
 
 discover_task = StageTask(discover, name="discover")

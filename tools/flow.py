@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.cli import run as running
@@ -23,7 +23,7 @@ from pycytominer_transform.common.extract.report import report_left_out
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.runtime.messages import clear_progress, count, logger, printable
 from pycytominer_transform.common.storage.uri import is_cloud
-from pycytominer_transform.common.write.outputs import output_kind
+from pycytominer_transform.common.write.outputs import PARQUET, output_kind
 from pycytominer_transform.tools import write as writing
 from pycytominer_transform.tools.flow_options import (
     TOOL,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.join.report import JoinSummary
     from pycytominer_transform.common.storage.location import Location
     from pycytominer_transform.tools.convert import convert
+    from pycytominer_transform.tools.report import ReportSummary
 
 __all__ = ["FlowOptions", "FlowSummary", "convert", "main"]
 
@@ -67,13 +68,14 @@ def __getattr__(name: str) -> Any:
 
 @dataclass(frozen=True)
 class FlowSummary:
-    """The figures of the flow, the summaries of its stages, and bad datasets with their number of parts."""
+    """The figures of the flow, the summaries of its stages, bad datasets with their number of parts, and the report."""
 
     figures: Figures
     discovered: DiscoverSummary
     joined: JoinSummary
     written: writing.WriteSummary
     left_out: dict[str, int]
+    reported: ReportSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,33 @@ def prepare(source: str, output: str, options: Mapping[str, Any]) -> Job:
     check_work_place(chosen, target)
     work = lasting_work_dir(chosen.work_dir, target, is_folder=moves_parts)
     job = Job(place, target, chosen, inputs, cluster, moves_parts, resumes=work is not None and work.is_dir())
+    if chosen.report:
+        _check_report(chosen, output, target)
     if not job.resumes:
         # A run that was killed may have finished the output; then it is compared with the source later.
         job.refuse_existing_output()
     return job
+
+
+def _check_report(options: FlowOptions, output: str, target: Location) -> None:
+    """Refuse a report that cannot be written, or on an output that is no Parquet.
+
+    Raises
+    ------
+    UsageError, DestinationExistsError, StorageError
+        It has another suffix than reports have, exists, or is the output itself.
+    """
+    from pycytominer_transform.common.report.outputs import files_of
+    from pycytominer_transform.common.storage.location import location_of
+
+    if output_kind(target).suffixes != PARQUET.suffixes and not output_kind(target).is_by_part:
+        bare = str(PurePosixPath(output).with_suffix(""))
+        raise UsageError(f"--report reads Parquet: give -o {bare}.parquet, or leave --report out")
+    for name, _ in files_of(options.report):
+        place = location_of(name, options.storage)
+        if str(place) == str(target):
+            raise UsageError(f"--report {name} is the output itself; give the report another name")
+        place.check_destination(overwrite=options.overwrite, is_folder=False)
 
 
 def with_resources(options: FlowOptions, source: str, cluster: DaskCluster | None) -> FlowOptions:
@@ -204,7 +229,7 @@ def plan(job: Job) -> str:
     from pycytominer_transform.tools.join import profiles_schema
 
     options = job.options
-    manifest, _ = discover_manifest(str(job.source), options.discover, options.storage)
+    manifest, *_ = discover_manifest(str(job.source), options.discover, options.storage)
     refuse_among_sources(job.output, manifest)
     manifest = prepared(manifest, options.extract)
     columns = chosen_columns(
@@ -261,6 +286,8 @@ def report(summary: FlowSummary, output: str) -> None:
     report_left_out(summary.left_out)
     summary.joined.report()
     replace(summary.written, output=output).report()
+    if summary.reported:
+        summary.reported.report()
     figures.report()
 
 

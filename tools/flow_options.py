@@ -70,6 +70,13 @@ class RunningOptions:
         ),
     )  # fmt: skip
     keep_work: bool = field(default=False, metadata=option("keep the work dir after a successful run"))
+    report: str = field(
+        default="",
+        metadata=option(
+            "also write a report on the output: NAME.html, .json, _mqc.json or .parquet, as pct-report does",
+            metavar="PATH", recorded=False,
+        ),
+    )  # fmt: skip
     retries: int = field(
         default=3,
         metadata=option(

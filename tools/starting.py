@@ -23,6 +23,6 @@ def pct() -> int:
     return code
 
 
-discover, extract, join, write, flow = (
-    partial(_main, tool) for tool in ("discover", "extract", "join", "write", "flow")
+discover, extract, join, write, report, flow = (
+    partial(_main, tool) for tool in ("discover", "extract", "join", "write", "report", "flow")
 )

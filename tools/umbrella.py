@@ -15,7 +15,7 @@ from pycytominer_transform.common.cli.parser import Parser, add_version, complet
 from pycytominer_transform.common.runtime.signals import start_process
 
 TOOL = "pct"
-COMMANDS = {"convert": "flow", "discover": "discover", "extract": "extract", "join": "join", "write": "write"}
+COMMANDS = {"convert": "flow"} | {tool: tool for tool in ("discover", "extract", "join", "write", "report")}
 """The tool that each command runs."""
 SHELLS = ("bash", "zsh", "fish")
 _MEANINGS = """\
@@ -25,6 +25,7 @@ commands:
   extract      a manifest to a bundle of tables (pct-extract)
   join         a bundle to profiles, a row per cell (pct-join)
   write        profiles to Parquet or AnnData (pct-write)
+  report       Parquet to a page that shows what came out (pct-report)
   completion   completion of options by Tab, for bash, zsh or fish
 
 `pct COMMAND -h` shows a command's own help."""

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from pycytominer_transform.tools.discover import discover
     from pycytominer_transform.tools.extract import ExtractOptions, extract
     from pycytominer_transform.tools.join import JoinOptions, join
+    from pycytominer_transform.tools.report import ReportOptions, report
     from pycytominer_transform.tools.write import WriteOptions, write
 
 __all__ = [
-    "DiscoverOptions", "ExtractOptions", "JoinOptions", "StorageOptions", "WriteOptions", "__version__", "columns",
-    "convert", "discover", "extract", "join", "write",
+    "DiscoverOptions", "ExtractOptions", "JoinOptions", "ReportOptions", "StorageOptions", "WriteOptions",
+    "__version__", "columns", "convert", "discover", "extract", "join", "report", "write",
 ]  # fmt: skip
 
 __version__: str
@@ -65,6 +66,7 @@ _PLACES = {
     "extract": "tools.extract", "ExtractOptions": "tools.extract",
     "join": "tools.join", "JoinOptions": "tools.join",
     "write": "tools.write", "WriteOptions": "tools.write",
+    "report": "tools.report", "ReportOptions": "tools.report",
     "convert": "tools.convert", "StorageOptions": "common.storage.options",
 }  # fmt: skip
 """The module of each name, below this package."""

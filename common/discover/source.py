@@ -30,7 +30,7 @@ from pycytominer_transform.common.storage.tree import Folder, checked_name, spec
 
 def discover_manifest(
     source: str, options: DiscoverOptions, storage: StorageOptions | None = None
-) -> tuple[Manifest, list[str]]:
+) -> tuple[Manifest, list[str], dict[str, int]]:
     """Describe a source.
 
     Returns
@@ -39,6 +39,9 @@ def discover_manifest(
         Of the shard's parts.
     list of str
         For each dataset that was skipped, why.
+    dict
+        By column that only some files of its table have, ``TABLE.COLUMN``, how many have it; empty if only the columns
+        of all are taken.
 
     Raises
     ------
@@ -69,9 +72,11 @@ def discover_manifest(
     layout = layout_of(preset.format).survey(root, files_for(preset.format, tree), preset, options)
     if not layout.parts:
         raise DataError(f"no dataset is left: all {count(len(layout.skipped), 'dataset')} had to be skipped")
-    for sample in layout.samples.values():
+    some_files: dict[str, int] = {}
+    for table, sample in layout.samples.items():
         if (warning := sample.union_warning()) and options.columns == "union":
             logger.warning("%s", warning)
+            some_files |= {f"{table}.{name}": files for name, files in sample.partial_columns().items()}
     preset = _with_anchor(preset, layout, options)
     tables = _decide_schemas(layout, preset, options)
     constants = _constants(options, tables)
@@ -95,7 +100,7 @@ def discover_manifest(
         cell_id_columns=identifying_columns(layout, preset, tables, of_paths, values),
         experiment=tuple(bounded(layout.experiment).items()),
     )
-    return manifest.shard(*options.shard), layout.skipped
+    return manifest.shard(*options.shard), layout.skipped, some_files
 
 
 def _constants(options: DiscoverOptions, tables: Sequence[TableSchema]) -> dict[str, str]:

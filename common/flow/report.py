@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.model.provenance import added_counts
 from pycytominer_transform.common.runtime.messages import (
     count,
@@ -144,11 +146,15 @@ class FlowArtifacts:
 
     def summary(self, markdown: str) -> None:
         """Show what the flow did."""
+        self.show(markdown, "pct-flow-summary")
+
+    def show(self, markdown: str, key: str) -> None:
+        """Show a text under a key."""
         if self.is_enabled:
             with self._disabled_after_a_failure():
                 from prefect.artifacts import create_markdown_artifact
 
-                create_markdown_artifact(markdown, key="pct-flow-summary")
+                create_markdown_artifact(markdown, key=key)
 
     @contextmanager
     def _disabled_after_a_failure(self) -> Iterator[None]:
@@ -157,6 +163,16 @@ class FlowArtifacts:
         except Exception as error:
             self.is_enabled = False
             logger.debug("the Prefect server refused an artifact: %s", error)
+
+
+def show_in_task_run(markdown: str, key: str) -> None:
+    """Show a text as an artifact of the task run that this is, if a server of the user's records it."""
+    if "prefect" not in sys.modules or not prefect_api_configured(no_prefect=False):
+        return
+    from prefect.context import TaskRunContext
+
+    if TaskRunContext.get() is not None:
+        FlowArtifacts(is_enabled=True).show(markdown, key)
 
 
 @dataclass

@@ -70,7 +70,7 @@ class TableSample:
         if self.fixed.get(column) != "string":
             self.fixed[column] = kind
 
-    def _partial_columns(self) -> dict[str, int]:
+    def partial_columns(self) -> dict[str, int]:
         """Count the files that have a column, for those that only some of the files have."""
         counts = dict.fromkeys(self.columns, 0)
         for header, files in self._files_of.items():
@@ -80,7 +80,7 @@ class TableSample:
 
     def complete_columns(self) -> set[str]:
         """Return the columns that all files have, with a value in every row of the sample."""
-        partial = self._partial_columns()
+        partial = self.partial_columns()
         return {
             name
             for name, column in self.columns.items()
@@ -89,7 +89,7 @@ class TableSample:
 
     def union_warning(self) -> str | None:
         """Return a warning of the columns that will be null for some files; None if all files have the same."""
-        partial = self._partial_columns()
+        partial = self.partial_columns()
         if not partial:
             return None
         return (
@@ -106,7 +106,7 @@ class TableSample:
         DataError
             Two columns would have the same final name, or one that of a column that the tools add.
         """
-        partial = self._partial_columns() if only_common else {}
+        partial = self.partial_columns() if only_common else {}
         kept = [name for name in self.columns if name not in partial]
         named = final_names(
             kept,

@@ -36,6 +36,10 @@ class Sample(Protocol):
     def schema(self, prefix: str, preset: Preset, compartments: Sequence[str], *, only_common: bool) -> TableSchema:
         """Decide the table's final column names and types; `only_common` leaves out what some files lack."""
 
+    def partial_columns(self) -> dict[str, int]:
+        """Count the files that have a column, for those that only some of the files have."""
+        ...
+
     def union_warning(self) -> str | None:
         """Return a warning of the columns that will be null for some files; None if all files have the same."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pycytominer_transform.common.errors import BadDatasetError, DataError
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.join.children import Aggregate, aggregate_children, aggregated_schema
+from pycytominer_transform.common.join.counts_by_well import counts_by_well
 from pycytominer_transform.common.join.join_sql import (
     ROW,
     join_query,
@@ -41,7 +42,7 @@ class JoinedPart:
     counts : dict
         ``rows`` and ``unmatched`` per table, ``joined`` rows, rows of the anchor that are ``incomplete`` because they
         lack a partner and those of them that were ``dropped``, and per partner the rows of the anchor ``without`` it.
-        With bad datasets ``left_out``: each with 1.
+        By well, where the image table names wells: see `counts_by_well`. With bad datasets ``left_out``: each with 1.
     """
 
     profiles: pa.Table
@@ -160,6 +161,7 @@ def _join_part(
     }
     numbers = {plan.anchor: plan.anchor_number} | {one.table: one.object_number for one in plan.partners}
     zeros = {name: pc.sum(pc.equal(tables[name][number], 0)).as_py() for name, number in numbers.items() if number}
+    counts |= counts_by_well(plan, tables, rows, complete)
     if any(zeros.values()):
         counts["numbered_zero"] = {name: count for name, count in zeros.items() if count}
     aggregated = dict(tables)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pycytominer_transform.common.errors import DataError, UsageError
-from pycytominer_transform.common.join.platemap_file import PLATE, find_name, first_repeated, read_sheet
+from pycytominer_transform.common.join.platemap_file import PLATE, first_repeated, read_sheet
 from pycytominer_transform.common.model.column_types import ColumnType, SampledColumn, keeps_as_number
 from pycytominer_transform.common.model.conversion import csv_null_words
-from pycytominer_transform.common.model.naming import listed, well_name
+from pycytominer_transform.common.model.naming import find_name, listed, well_name
 from pycytominer_transform.common.storage.options import StorageOptions
 
 _METADATA = "Metadata_"

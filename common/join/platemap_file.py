@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pycytominer_transform.common.errors import DataError, UsageError
-from pycytominer_transform.common.model.naming import listed
+from pycytominer_transform.common.model.naming import find_name, listed
 from pycytominer_transform.common.runtime.messages import logger
 from pycytominer_transform.common.storage.location import named_location
 from pycytominer_transform.common.storage.options import StorageOptions
@@ -144,14 +144,3 @@ def first_repeated(names: Sequence[str]) -> str:
     """Return the first name that occurs more than once in any letter case; empty if none does."""
     lower = [name.lower() for name in names]
     return next((name for name in names if lower.count(name.lower()) > 1), "")
-
-
-def find_name(wanted: str, names: Sequence[str], beginnings: Sequence[str] = ("",)) -> str:
-    """Return the name that equals a prefix and the wanted one, exactly or in any letter case; empty if none does."""
-    for beginning in beginnings:
-        if beginning + wanted in names:
-            return beginning + wanted
-        for name in names:
-            if name.lower() == (beginning + wanted).lower():
-                return name
-    return ""

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.join.planned_join import JoinedPart
 from pycytominer_transform.common.join.platemap_entries import Platemap, PlatemapColumn, entry_label
-from pycytominer_transform.common.join.platemap_file import find_name
 from pycytominer_transform.common.model.conversion import BadValues, convert_values
-from pycytominer_transform.common.model.naming import listed, profile_order
+from pycytominer_transform.common.model.naming import KEY_BEGINNINGS, find_name, listed, profile_order
 from pycytominer_transform.common.model.roles import role_metadata
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.join.planned_join import PlannedJoin
     from pycytominer_transform.common.join.user_query import QueryJoin
 
-BEGINNINGS = ("", "Metadata_", "Image_Metadata_")
-"""Possible prefixes of a key's name in the profiles."""
 _SEPARATOR = "\0"
 """Between the keys of a cell; a platemap holds no NUL."""
 
@@ -133,9 +130,9 @@ def _place(wanted: str, schema: pa.Schema, image_columns: Collection[str]) -> in
     """Return the position of a key among the profiles' columns."""
     import pyarrow as pa
 
-    name = find_name(wanted, schema.names, BEGINNINGS)
+    name = find_name(wanted, schema.names, KEY_BEGINNINGS)
     if not name:
-        if untaken := find_name(wanted, sorted(image_columns), BEGINNINGS):
+        if untaken := find_name(wanted, sorted(image_columns), KEY_BEGINNINGS):
             raise UsageError(
                 f"the profiles lack {untaken} to match the platemap by; give --image-columns '^{untaken}$'"
             )

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.ipc.bundle import bundle_schema
 from pycytominer_transform.common.join.planned_join import JoinedPart, PlannedJoin
-from pycytominer_transform.common.join.platemap_file import find_name
-from pycytominer_transform.common.join.platemap_join import BEGINNINGS, PlatemapJoin
-from pycytominer_transform.common.model.naming import DATASET, listed, profile_order
+from pycytominer_transform.common.join.platemap_join import PlatemapJoin
+from pycytominer_transform.common.model.naming import DATASET, KEY_BEGINNINGS, find_name, listed, profile_order
 from pycytominer_transform.common.model.well_counts import OBJECT_COUNT, SITE_COUNT, WELLS, count_field, well_labels
 from pycytominer_transform.common.runtime.messages import logger
 
@@ -36,10 +35,10 @@ class CountedJoin:
         names = inner.schema.names
         tables = [schema for schema in manifest.tables if schema.table == manifest.preset.image]
         image = {name for schema in tables for name in bundle_schema(manifest, schema).names}
-        well, plate = (find_name(name, names, BEGINNINGS) for name in ("well", "plate"))
+        well, plate = (find_name(name, names, KEY_BEGINNINGS) for name in ("well", "plate"))
         # Columns of the image table rather than their copies under further names.
         of_images = [name for name in names if name in image]
-        image_well, image_plate = (find_name(name, of_images, BEGINNINGS) for name in ("well", "plate"))
+        image_well, image_plate = (find_name(name, of_images, KEY_BEGINNINGS) for name in ("well", "plate"))
         has_sites = bool(image_well) and bool(image_plate) == bool(plate)
         if has_sites:
             well, plate = image_well, image_plate

@@ -16,6 +16,8 @@ PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
 SITE = "Metadata_Site"
 
+KEY_BEGINNINGS = ("", "Metadata_", "Image_Metadata_")
+"""Possible prefixes of the names of plates, wells and sites in profiles."""
 WHOLE_NUMBER = "-?[0-9]{1,18}"
 """The form of a table number stored as text that is sorted as a number."""
 
@@ -115,6 +117,17 @@ def well_name(text: str) -> str:
     """Return the normal form of a well, ``A01``; a text that is no well stays as it is."""
     well = _WELL.fullmatch(text)
     return f"{well[1].upper()}{int(well[2]):02d}" if well else text
+
+
+def find_name(wanted: str, names: Sequence[str], beginnings: Sequence[str] = ("",)) -> str:
+    """Return the name that equals a prefix and the wanted one, exactly or in any letter case; empty if none does."""
+    for beginning in beginnings:
+        if beginning + wanted in names:
+            return beginning + wanted
+        for name in names:
+            if name.lower() == (beginning + wanted).lower():
+                return name
+    return ""
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 WELLS = "wells"
 """Name of the counts in provenance: for each column of counts the number by well."""
+WELL_IMAGES, IMAGES_WITHOUT_OBJECTS = "well_images", "well_images_without_objects"
+"""Names of counts in provenance: by well, the image sets of the source, and those of them without any object."""
+WELL_ROWS, WELL_UNMATCHED, WELL_WITHOUT = "well_rows", "well_unmatched", "well_without"
+"""Names of counts in provenance, by table and well: objects, those not joined, rows of the anchor that lacked one."""
 OBJECT_COUNT, SITE_COUNT = "Metadata_Object_Count", "Metadata_Site_Count"
 _KEYS = b"pct.well_keys"
 

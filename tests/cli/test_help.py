@@ -10,9 +10,11 @@ from importlib.metadata import metadata
 import pytest
 from pycytominer_transform.common.cli.parser import Parser
 from pycytominer_transform.common.model.preset import packaged_presets
-from running import TOOLS, run
+from running import TOOLS as MAIN_TOOLS
+from running import run
 
 pytestmark = pytest.mark.quick
+TOOLS = (*MAIN_TOOLS, "report")
 ROWS, COLUMNS = 30, 80
 
 

@@ -44,7 +44,7 @@ def test_wrong_words_are_one_line(words: list[str], capsys: pytest.CaptureFixtur
 def test_completion_is_a_script_for_the_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert umbrella.main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    for name in ("pct", "pct-flow", "pct-discover", "pct-extract", "pct-join", "pct-write"):
+    for name in ("pct", "pct-flow", "pct-discover", "pct-extract", "pct-join", "pct-write", "pct-report"):
         assert name in script.split() or f"--command {name} " in script
 
 
@@ -63,7 +63,7 @@ def offered(line: str, folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("pct ", {"convert", "discover", "extract", "join", "write", "completion"}),
+        ("pct ", {"convert", "discover", "extract", "join", "write", "report", "completion"}),
         ("pct completion ", {"bash", "zsh", "fish"}),
         ("pct convert --dask", {"--dask-scheduler", "--dask-cluster"}),
         ("pct-flow plate -o x.parquet --runner ", {"concurrent", "dask", "sequential"}),

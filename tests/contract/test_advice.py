@@ -497,6 +497,7 @@ def test_options_that_go_without_another(tmp_path: Path) -> None:
 
 
 NOT_TYPED = {
+    "--fail-if": "only repeats what was given", "--report": "tests/report/test_tool.py",
     "--no-sign-request": "of a store; tests/storage/test_credentials.py", "--profile": "of a store",
     "--storage-option": "of a store", "--cache-dir": "of a store", "--client-options": "of a store",
     "--no-prefect": "tests/flow/test_prefect.py", "--dask-cluster": "tests/flow/test_dask_cluster.py",

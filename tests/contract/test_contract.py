@@ -1,4 +1,4 @@
-"""What all five command lines promise, whatever they do: help, versions, refusals, exit codes, one line of words."""
+"""What all six command lines promise, whatever they do: help, versions, refusals, exit codes, one line of words."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from running import PATIENCE, STAGES, TOOLS, Staged, entries, environment, executable, json_lines, run
 
+EVERY = (*TOOLS, "report")
 READERS = ("extract", "join", "write")
 WANTED = {"extract": "a manifest", "join": "a bundle", "write": "profiles"}
-UNARGUED = {"discover": ["."], "flow": [".", "-o", "x.parquet"]}
+UNARGUED = {"discover": ["."], "flow": [".", "-o", "x.parquet"], "report": ["x.parquet"]}
 GARBAGE = {
     "text": b"ImageNumber,ObjectNumber\n1,1\n",
     "zeros": bytes(4096),
@@ -51,7 +52,7 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(theirs)
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", EVERY)
 def test_help_goes_to_stdout_and_names_every_option(tool: str) -> None:
     ran = run(tool, "--help").done()
     parser = parser_of(tool)
@@ -62,7 +63,7 @@ def test_help_goes_to_stdout_and_names_every_option(tool: str) -> None:
         assert action.help, f"{action.dest} has no help"
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", EVERY)
 @pytest.mark.quick
 def test_version_is_that_of_the_distribution(tool: str) -> None:
     ran = run(tool, "--version").done()
@@ -77,14 +78,14 @@ def test_version_is_that_of_the_distribution(tool: str) -> None:
         ["--quie"],
     ],
 )
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", EVERY)
 def test_a_wrong_option_is_one_line(tool: str, words: list[str]) -> None:
     ran = run(tool, *UNARGUED.get(tool, []), *words)
     ran.failed(2, words[0])
     assert ran.out == b""
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", EVERY)
 @pytest.mark.parametrize(("wrong", "meant"), [("--hlep", "--help"), ("--outptu=x", "--output"), ("--quit", "--quiet")])
 def test_a_wrong_option_is_named_before_what_is_missing(tool: str, wrong: str, meant: str) -> None:
     said = run(tool, wrong).failed(2, wrong.partition("=")[0], "did you mean --")
@@ -97,7 +98,7 @@ def test_a_word_that_looks_like_an_option_is_a_value_where_argparse_takes_it_for
 
 
 @pytest.mark.parametrize("digits", [20, 400, 5000])
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", EVERY)
 def test_numbers_and_sizes_are_bounded(tool: str, digits: int, tmp_path: Path) -> None:
     metavars = {"N": "9" * digits, "SIZE": "9" * digits, "I/N": f"{'9' * digits}/{'9' * digits}"}
     options = [action for action in parser_of(tool)._actions if action.metavar in metavars]
@@ -109,7 +110,7 @@ def test_numbers_and_sizes_are_bounded(tool: str, digits: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("tool", UNARGUED)
 def test_no_source_is_said(tool: str) -> None:
-    run(tool).failed(2, "SOURCE")
+    run(tool).failed(2, "INPUT" if tool == "report" else "SOURCE")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 from argparse_manpage.manpage import Manpage
 from pycytominer_transform.common.cli.parser import EXIT_CODES, Parser
 from pycytominer_transform.common.model.version import documents_address, tool_version
-from pycytominer_transform.tools import discover, extract, flow_options, join, umbrella, write
+from pycytominer_transform.tools import discover, extract, flow_options, join, report, umbrella, write
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "man"
-PARSERS = (discover, extract, flow_options, join, umbrella, write)
+PARSERS = (discover, extract, flow_options, join, report, umbrella, write)
 
 
 def page(parser: Parser) -> str:

@@ -17,7 +17,7 @@ from pycytominer_transform.common import errors
 from pycytominer_transform.common.cli.parser import Parser
 from pycytominer_transform.common.model import manifest, preset, provenance
 from pycytominer_transform.common.model.roles import role_of_field
-from pycytominer_transform.tools import discover, extract, flow_options, join, write
+from pycytominer_transform.tools import discover, extract, flow_options, join, report, write
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "plate"
 TOOLS: tuple[tuple[Callable[[], Parser], str, str], ...] = (
@@ -25,6 +25,7 @@ TOOLS: tuple[tuple[Callable[[], Parser], str, str], ...] = (
     (extract.build_parser, "a manifest", "a bundle: the tables of every part"),
     (join.build_parser, "a bundle", "profiles: one row per single cell"),
     (write.build_parser, "profiles, or any Arrow", "Parquet: one file, or one per part; or AnnData"),
+    (report.build_parser, "Parquet from pct-write or pct-flow", "a report: a page, JSON, a table of wells, or text"),
     (flow_options.build_parser, "a source", "Parquet or AnnData, by all of the above in one Prefect flow"),
 )
 _OF_ALL = ("messages", "Prefect", "cloud storage (s3://, gs://, az://)")

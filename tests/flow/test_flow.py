@@ -85,6 +85,25 @@ def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, p
 
 
 @pytest.mark.prefect
+def test_a_report_shows_on_a_named_server(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
+    words = (plate, "-o", "seen.parquet", "--report", "seen.html")
+    ran = tool(jobs, "pct-flow", *words, PREFECT_API_URL=server.url)
+    assert ran.returncode == 0, ran.stderr
+    ran = tool(jobs, "pct-report", "seen.parquet", "-o", "alone.json", PREFECT_API_URL=server.url)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads((tmp_path / "alone.json").read_text())["rows"]
+
+    def shown() -> list[tuple[str, str]]:
+        names = {run["id"]: run["name"] for run in server.ask("task_runs")}
+        artifacts = [made for made in server.ask("artifacts") if made["key"] == "pct-report"]
+        return [(names.get(made["task_run_id"], ""), made["data"]) for made in artifacts]
+
+    expected = {"report on seen.parquet", "report alone.json"}
+    wait_until(lambda: {name for name, _ in shown()} == expected, "artifacts of both runs")
+    assert all(f"| cells, total | {rows:,} |" in text for _, text in shown())
+
+
+@pytest.mark.prefect
 def test_single_tools_show_on_a_named_server(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
     at = f"{Path(sys.executable).parent}/pct"
     pipe = f"{at}-discover {plate} -q | {at}-extract -q | {at}-join | {at}-write -o piped.parquet"

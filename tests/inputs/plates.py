@@ -12,7 +12,7 @@ import argparse
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from plates_columns import CHANNELS, Feature, feature_values, features, uniform_
 __all__ = ["COMPARTMENTS", "Folder", "ImageSet", "Plate", "folder_tables", "folders", "main", "write_csv"]
 
 COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
+_LOSSY = 0.5
+"""Share of objects that a lossy well loses at each step."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Plate:
         Share of values that could not be measured in the columns where that happens, and how a CSV writes them.
     sites
         Sites per well.
+    wells
+        Wells of a plate: 384 or 96.
+    missing_wells
+        Wells that no folder is made of, such as `BR00117001/A05`.
+    lossy_wells
+        Wells in which half of the cells and cytoplasms, and of their parents, are lost.
     """
 
     folders: int = 36
@@ -61,6 +69,9 @@ class Plate:
     nan_words: tuple[str, ...] = ("nan",)
     sites: int = 9
     seed: int = 1
+    wells: int = 384
+    missing_wells: tuple[str, ...] = ()
+    lossy_wells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,14 +111,20 @@ class Folder:
 
 def folders(plate: Plate) -> Iterator[Folder]:
     """Lay out the plate: which folders there are, and which objects belong together in each."""
-    wells = [f"{row}{column:02d}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)]
+    rows, columns = {384: ("ABCDEFGHIJKLMNOP", 24), 96: ("ABCDEFGH", 12)}[plate.wells]
+    wells = [f"{row}{column:02d}" for row in rows for column in range(1, columns + 1)]
     for index in range(plate.folders):
         well, site = divmod(index, plate.sites)
         on_plate, well = divmod(well, len(wells))
+        name = f"BR{117001 + on_plate:08d}"
+        if f"{name}/{wells[well]}" in plate.missing_wells:
+            continue
+        is_lossy = f"{name}/{wells[well]}" in plate.lossy_wells
         source = random.Random(f"{plate.seed}/{index}/layout")
         first = 1 if plate.from_one else 1 + index * plate.images
-        image_sets = [_image_set(plate, source, first + i) for i in range(plate.images)]
-        yield Folder(index, f"BR{117001 + on_plate:08d}", wells[well], site + 1, image_sets)
+        of_well = replace(plate, missing=_LOSSY) if is_lossy else plate
+        image_sets = [_image_set(of_well, source, first + i) for i in range(plate.images)]
+        yield Folder(index, name, wells[well], site + 1, image_sets)
 
 
 def folder_tables(plate: Plate, folder: Folder) -> dict[str, Any]:
@@ -247,6 +264,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cells", type=int, default=plate.cells, metavar="N", help="about so many per image set")
     parser.add_argument("--features", type=int, default=plate.features, metavar="N", help="columns per compartment")
     parser.add_argument("--sites", type=int, default=plate.sites, metavar="N", help="sites per well")
+    parser.add_argument("--wells", type=int, choices=(96, 384), default=plate.wells, help="wells of a plate")
+    parser.add_argument("--missing-wells", default="", metavar="PLATE/WELL,...", help="wells without a folder")
+    parser.add_argument(
+        "--lossy-wells", default="", metavar="PLATE/WELL,...", help="wells that lose half of their cells"
+    )
     parser.add_argument("--through", action="store_true", help="number image sets through, not from 1 in each folder")
     parser.add_argument("--missing", type=float, default=plate.missing, metavar="SHARE", help="objects without partner")
     parser.add_argument("--empty", type=float, default=plate.empty, metavar="SHARE", help="image sets without objects")
@@ -277,6 +299,9 @@ def main(argv: list[str] | None = None) -> int:
         nan_words=tuple(words.nan_words.split(",")),
         sites=words.sites,
         seed=words.seed,
+        wells=words.wells,
+        missing_wells=tuple(words.missing_wells.split(",")),
+        lossy_wells=tuple(words.lossy_wells.split(",")),
     )
     if words.kind == "csv":
         write_csv(plate, words.out)

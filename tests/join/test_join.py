@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from converting import Convert, Options, parquet_table, run
 from oracle import Choices, profiles
+from oracle_report import expected_of_csv, recorded_by_well
 from plates_sheets import SMALL, Tables, column_place, set_column, small_tables, write_sheets
 from pycytominer_transform.common.ipc.manifest_files import read_manifest
 from pycytominer_transform.tools import join
@@ -80,7 +81,7 @@ def test_what_was_dropped_is_said_and_carried_and_stored(
     stored = provenance(convert(source, options=Options(discover=("--part-size", size))))[-2]
     assert stored["tool"] == "pct-join"
     for found in (carried, stored["counts"]):
-        assert found == {**counts, "dropped": dropped}
+        assert found == {**counts, "dropped": dropped, **recorded_by_well(expected_of_csv(source))}
 
 
 def provenance(path: Path) -> list[dict[str, Any]]:

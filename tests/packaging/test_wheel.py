@@ -54,4 +54,6 @@ def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path
         commands = archive.read(entries).decode()
     assert names == files_of_the_package()
     assert manuals == {path.name for path in (ROOT / "docs" / "man").iterdir()}
-    assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "flow")] == [True] * 5
+    assert [f"pct-{name}" in commands for name in ("discover", "extract", "join", "write", "report", "flow")] == [
+        True
+    ] * 6

@@ -66,7 +66,7 @@ class ObjectListSample(TableSample):
 
     def schema(self, prefix: str, preset: Preset, compartments: Sequence[str], *, only_common: bool) -> TableSchema:
         """Decide the table's final column names and types; the well, made of row and column, comes first."""
-        partial = self._partial_columns() if only_common else {}
+        partial = self.partial_columns() if only_common else {}
         columns = [Column(WELL_SOURCE, WELL, "string", "metadata")]
         names: dict[str, str] = {}
         for source in (name for name in self.columns if name not in partial or name in _NUMBERS):

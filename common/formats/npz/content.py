@@ -161,10 +161,14 @@ class NpzSample:
         """Return none: the metadata of such files are not taken from paths."""
         return set()
 
+    def partial_columns(self) -> dict[str, int]:
+        """Count the files that have a column, for those that only some of the files have."""
+        columns = dict.fromkeys((*self.metadata, *self.features, *self.locations))
+        return {name: self.files_with[name] for name in columns if 0 < self.files_with[name] < self.files}
+
     def union_warning(self) -> str | None:
         """Return a warning of the columns that will be null for some files; None if all files have the same."""
-        columns = dict.fromkeys((*self.metadata, *self.features, *self.locations))
-        partial = [name for name in columns if 0 < self.files_with[name] < self.files]
+        partial = list(self.partial_columns())
         if not partial:
             return None
         return f"{len(partial)} columns are not in all of {self.files} files and null there: {listed(partial, 20)}"

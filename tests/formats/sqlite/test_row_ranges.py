@@ -67,7 +67,7 @@ def test_each_row_is_in_one_range_of_one_part_and_with_its_image_set(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plate.sqlite"
         store(path, stored)
-        manifest, _ = discover_manifest(str(path), DiscoverOptions(preset="cytominer_database", part_size=size))
+        manifest, *_ = discover_manifest(str(path), DiscoverOptions(preset="cytominer_database", part_size=size))
     part_of: dict[tuple[int, int], int] = {}
     for table, rows in stored.items():
         covered: Counter[int] = Counter()
