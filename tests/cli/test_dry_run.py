@@ -27,6 +27,9 @@ def test_the_table_is_what_the_run_does(plate: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in told.splitlines() if re.match(r"\d+ ", line)] == [str(n) for n in range(1, 11)]
     assert "and 4 more (-v)" in told
     assert "parts    14, 2 at once (concurrent)" in told
+    whole = run("flow", *words, "-v", "-o", tmp_path / "x.parquet", "--dry-run").done().out.decode()
+    assert [int(line.split()[0]) for line in whole.splitlines() if re.match(r"\d+ ", line)] == [*range(1, 15)]
+    assert "more (-v)" not in whole
     columns = re.search(r"x\.parquet: (\d+) columns", told)
     manifest, bundle, profiles = (tmp_path / name for name in ("m", "b", "p"))
     run("discover", plate, "-q", "-o", manifest).done()

@@ -58,8 +58,11 @@ def container(request: pytest.FixtureRequest) -> str:
 
 def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, convert: Convert) -> None:
     job = Job(tmp_path, container)
-    job.run()
+    said = job.run()
     assert job.output.read_bytes() == convert(DEMO, "pipe", Options(discover=PARTS)).read_bytes()
+    warnings = [line for line in said.splitlines() if line.startswith("pct-join: warning: ")]
+    assert sum(int(re.findall(r"(\d+) objects? dropped", line)[0]) for line in warnings) == 5
+    assert "pct-join: cells: " not in said
     assert not (tmp_path / "work" / "bundle").exists()
     assert "Nothing to be done" in job.run()
 
