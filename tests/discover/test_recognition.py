@@ -12,6 +12,7 @@ from pycytominer_transform.tools import discover
     ("name", "words"),
     [
         ("Evaluation1/PlateResults.txt", "is Harmony's results per well; export the list of objects"),
+        ("Objects_Population - Nuclei.txt.gz", "is a packed list of objects of Harmony; unpack it"),
         ("plate.parquet", "is a Parquet file"),
         ("table.arrow", "is an Arrow file; if it is a manifest"),
         ("r01c01f01.TIFF", "is an image; measure it first"),
