@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pycytominer_transform.tools import discover
+from running import run
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,12 @@ def test_other_kinds_of_files_are_named(
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert file.name in line
+
+
+def test_programs_whose_text_no_preset_reads_are_named(tmp_path: Path) -> None:
+    for name, says in (("Cell table.txt", True), ("results.dat", False)):
+        source = tmp_path / name.partition(".")[0]
+        source.mkdir()
+        (source / name).write_text("Well\tArea\nA01\t1\n")
+        line = run("discover", source, "-q", "-o", tmp_path / "manifest").failed(1, "see --compartments, or --preset")
+        assert line.endswith("of your own, as text of Columbus and MetaXpress needs") == says
