@@ -95,7 +95,16 @@ def _why_none_fits(root: Location, tree: Sequence[Folder]) -> str:
     if others and (len(others) == len(files) or unread_kind(others[0])):
         return f"holds no table that a preset knows: {others[0]} is {_other_kind(others[0])}"
     there = f"there are {listed(files, 3)}" if files else "its tables have other names"
-    return f"holds no table that a preset knows ({there}); see --compartments, or --preset for a preset of your own"
+    # No public file of these was found to write a preset for.
+    others_need_one = ", as text of Columbus and MetaXpress needs" if any(map(_is_text, files)) else ""
+    return (
+        f"holds no table that a preset knows ({there}); see --compartments, or --preset for a preset of your "
+        f"own{others_need_one}"
+    )
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith((".txt", ".tsv", ".csv"))
 
 
 def _damage(file: Location) -> str:

@@ -10,6 +10,7 @@ import pytest
 from cloud_s3 import S3
 from cloud_servers import Bucket
 from converting import Convert, Options, differences, parquet_table, run
+from harmony_exports import Style, evaluation_of, object_rows, write_evaluation
 from npz_files import plate_file
 from plates import Plate, write_csv
 from plates_awkward import AWKWARD
@@ -51,6 +52,18 @@ def test_a_plate_in_all_ways(bucket: Bucket, convert: Convert, tmp_path: Path) -
     (tmp_path / "copy").mkdir()
     ways = ("files", "streams", "concurrent")
     assert parquet_table(assert_same_as_local(bucket, "screens/plate one", convert, tmp_path / "copy", *ways)).num_rows
+
+
+def test_lists_of_harmony(bucket: Bucket, convert: Convert, tmp_path: Path) -> None:
+    wells = [(1, column) for column in range(1, 7)]
+    for evaluation, style in enumerate((Style(), Style("utf-16"))):
+        nuclei = object_rows("Nuclei", wells=wells, cells=30, parents=["Cells"])
+        lists = [nuclei, object_rows("Cells", wells=wells, cells=30)]
+        write_evaluation(tmp_path / "screen", lists, style, evaluation_of(evaluation=evaluation))
+    bucket.upload_tree(tmp_path / "screen", "screen")
+    (tmp_path / "copy").mkdir()
+    local = assert_same_as_local(bucket, "screen", convert, tmp_path / "copy", "files", "concurrent")
+    assert parquet_table(local).num_rows == 2 * 6 * 2 * 30
 
 
 def _packed(folder: Path) -> Path:

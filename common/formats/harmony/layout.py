@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -48,7 +49,10 @@ class HarmonyLayout(Layout):
     """Folders with a file for each population of objects, or one such file."""
 
     own_files = (f"{_BEGIN}*{_END}",)
-    unread_files = ((_PLATE_RESULTS, "Harmony's results per well; export the list of objects of a population as well"),)
+    unread_files = (
+        (_PLATE_RESULTS, "Harmony's results per well; export the list of objects of a population as well"),
+        (f"{_BEGIN}*{_END}.gz", "a packed list of objects of Harmony; unpack it"),
+    )
 
     def fits(self, root: Location, tree: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> bool:
         """Return whether a file has the name, or the source is a file that begins as a list of objects does."""
@@ -56,8 +60,10 @@ class HarmonyLayout(Layout):
             return any(_is_object_list(name) for folder in tree for name in folder.files)
         if _is_object_list(root.name):
             return True
-        with root.open("rb") as file:
+        # A file that cannot be read may be of any kind.
+        with suppress(OSError), root.open("rb") as file:
             return is_object_list(file)
+        return False
 
     def lone_file_fault(self, file: Location) -> str:
         """Return nothing: a lone file of this kind fits."""

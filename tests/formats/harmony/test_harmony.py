@@ -178,6 +178,24 @@ def test_an_evaluation_without_planes_beside_one_with_them(tmp_path: Path, conve
     assert [row["Metadata_Plane"] for row in rows] == [1] * 12 + [None] * 12
 
 
+def test_lists_without_an_object(tmp_path: Path, convert: Convert) -> None:
+    nuclei, cells = object_rows("Nuclei"), object_rows("Cells", parents=["Nuclei"])
+    empty = [replace(each, rows=(), columns=each.header) for each in (nuclei, cells)]
+    source = tmp_path / "source"
+    write_evaluation(source, [nuclei, empty[1]])
+    write_evaluation(source, empty, name=evaluation_of(evaluation=2))
+    write_evaluation(source, [nuclei, cells], Style("utf-16"), name=evaluation_of(evaluation=3))
+    for size in ("1", "64MB"):
+        rows = parquet_table(convert(source, options=Options(discover=("--part-size", size)))).to_pylist()
+        assert [row["Metadata_Dataset"] for row in rows] == [evaluation_of(evaluation=3)] * 12
+        table = parquet_table(convert(source, options=Options(discover=("--anchor", "nuclei", "--part-size", size))))
+        assert table.num_rows == 12
+    write_evaluation(tmp_path / "nothing", empty[:1])
+    table = parquet_table(convert(tmp_path / "nothing"))
+    assert table.num_rows == 0
+    assert table.column_names == parquet_table(convert(write_evaluation(tmp_path / "one", [nuclei]))).column_names
+
+
 def test_texts_of_annotations_stay_as_they_are_written(tmp_path: Path, convert: Convert) -> None:
     def annotate(rows: list[dict[str, str]]) -> None:
         for row in rows:

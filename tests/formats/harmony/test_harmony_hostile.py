@@ -276,3 +276,17 @@ def test_lines_longer_than_a_block(tmp_path: Path, convert: Convert, monkeypatch
         monkeypatch.setattr("pycytominer_transform.common.formats.harmony.image_sets._BLOCK_BYTES", size)
         given = convert(source, options=Options(discover=("--part-size", "3000")))
         assert differences(expected, given) == []
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "a\\b", "..", "."])
+def test_a_population_named_as_a_path_leads_nowhere(name: str, tmp_path: Path, convert: Convert) -> None:
+    source = tmp_path / "source"
+    folder = write_evaluation(source, [object_rows("Nuclei")])
+    (folder / FILE).write_bytes((folder / FILE).read_bytes().replace(b"Nuclei", name.encode()))
+    run("discover", source, "-o", tmp_path / "m").done()
+    (tmp_path / "out").mkdir()
+    run("extract", tmp_path / "m", "-o", tmp_path / "out" / "b").done()
+    assert entries(tmp_path) == {"source", "m", "out"}
+    table = parquet_table(convert(source, options=Options(discover=("--part-size", "1"))))
+    rows = sorted(object_rows("Nuclei").rows, key=lambda row: [int(row[k]) for k in ("Column", "Field", "Object No")])
+    assert table[f"{name}_X"].to_pylist() == [float(row["X"]) for row in rows]
