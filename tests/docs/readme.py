@@ -57,7 +57,7 @@ def starting_preset() -> str:
 
 
 def run_example(block: str, kind: str, folder: Path) -> str:
-    """Run one example in a folder that holds the demo plate, and give it with what it printed."""
+    """Run one example in a folder that holds the demo plates, and give it with what it printed."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
     environment.pop("PREFECT_API_URL", None)
     if kind == "python":
@@ -92,7 +92,7 @@ def made(text: str) -> str:
             flags=re.DOTALL,
         )
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copytree(ROOT / "tests" / "demo" / "plate", Path(scratch) / "plate")
+        shutil.copytree(ROOT / "tests" / "demo" / "plates", Path(scratch) / "plates")
         pattern = re.compile(r"<!-- run -->\n```(console|python)\n(.*?)```(?:\n\n```text\n.*?```)?", re.DOTALL)
         return pattern.sub(lambda found: f"<!-- run -->\n{run_example(found[2], found[1], Path(scratch))}", text)
 
