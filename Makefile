@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 # The storage server of Azure that tests run against; it comes from npm.
 AZURITE := 3.37.0
 
-# What `make convert` converts; with no SOURCE a small plate that the repository carries.
-SOURCE ?= tests/demo/plate
-OUT ?= $(if $(filter tests/demo/plate,$(SOURCE)),demo_output/plate.parquet,$(notdir $(patsubst %/,%,$(SOURCE))).parquet)
+# What `make convert` converts; with no SOURCE two small plates that the repository carries.
+SOURCE ?= tests/demo/plates
+OUT ?= $(if $(filter tests/demo/plates,$(SOURCE)),demo_output/plates.parquet,$(notdir $(patsubst %/,%,$(SOURCE))).parquet)
 PRESET ?=
 RUNNER ?= concurrent
 WORKERS ?=
@@ -20,7 +20,7 @@ REPORT ?= $(if $(filter %.h5ad %.zarr %.arrow,$(OUT)),,$(patsubst %.pq,%,$(patsu
 FLOW_OPTIONS := $(if $(PRESET),--preset "$(PRESET)") $(if $(WORKERS),--workers $(WORKERS)) --runner $(RUNNER)
 FLOW_OPTIONS += $(if $(REPORT),--report "$(REPORT)")
 # The demo may be made again and again; a user's own output is only replaced when ARGS says --overwrite.
-FLOW_OPTIONS += $(if $(filter tests/demo/plate,$(SOURCE)),--overwrite)
+FLOW_OPTIONS += $(if $(filter tests/demo/plates,$(SOURCE)),--overwrite)
 
 # Hundreds of processes would each compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,7 +35,7 @@ help:  ## list the targets
 
 setup: $(VENV)/.installed  ## make the virtual environment and install the six tools in it
 
-convert: $(VENV)/.installed  ## convert SOURCE to OUT, with a report beside it; with no SOURCE, a small demo plate
+convert: $(VENV)/.installed  ## convert SOURCE to OUT, with a report beside it; with no SOURCE, two small demo plates
 	@mkdir -p "$$(dirname "$(OUT)")"
 	@$(BIN)/pct-flow "$(SOURCE)" -o "$(OUT)" $(FLOW_OPTIONS) $(ARGS)
 	@echo

@@ -28,15 +28,10 @@ from pycytominer_transform.common.report.contents import (
     TableCounts,
     Well,
 )
-from pycytominer_transform.common.report.parquet_pass import (
-    AREA_STEPS,
-    FeatureSums,
-    Measured,
-    WellSums,
-    added_images,
-)
+from pycytominer_transform.common.report.measured import FeatureSums, Measured, WellSums, added_images
 from pycytominer_transform.common.report.plate_format import format_of, place_of, well_at
 from pycytominer_transform.common.report.recorded_counts import by_well, counts_of, notices_of, steps_of_files
+from pycytominer_transform.common.report.row_group import AREA_STEPS
 
 OUTLIER_Z = 3.5
 """Robust z of an outlier. Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from pycytominer_transform.common.model.provenance import Step
 from pycytominer_transform.common.report.plate_format import place_of
@@ -210,8 +208,3 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     histograms: tuple[Histogram, ...]
     notices: tuple[Notice, ...]
     steps: tuple[Step, ...]
-
-
-def as_plain(value: Any) -> Any:
-    """Return a part of the report as plain dictionaries, lists, texts and numbers."""
-    return msgspec.to_builtins(value)
