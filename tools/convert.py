@@ -328,7 +328,7 @@ def _report(parts: _Parts) -> report.ReportSummary:
         summary: report.ReportSummary = result_of(
             parts.tasks.submit(
                 report.report_task, f"report on {job.output.name}", files=str(job.output), source=str(job.source),
-                output=str(location_of(options.report, options.storage)), overwrite=options.overwrite,
+                output=str(location_of(options.report, options.storage)), overwrite=job.overwrites_report,
                 storage=options.storage,
             )
         )  # fmt: skip

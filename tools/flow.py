@@ -107,6 +107,11 @@ class Job:
         """The largest number of parts that are submitted and not yet done."""
         return self.options.workers * (_DASK_PARTS_PER_WORKER if self.options.runner == "dask" else 1)
 
+    @property
+    def overwrites_report(self) -> bool:
+        """Whether a report that exists is replaced: a run that was killed may have written it."""
+        return self.options.overwrite or self.resumes
+
     def refuse_existing_output(self) -> None:
         """Refuse an output that exists and is not to be overwritten."""
         is_folder = output_kind(self.output).is_folder
@@ -147,14 +152,14 @@ def prepare(source: str, output: str, options: Mapping[str, Any]) -> Job:
     work = lasting_work_dir(chosen.work_dir, target, is_folder=moves_parts)
     job = Job(place, target, chosen, inputs, cluster, moves_parts, resumes=work is not None and work.is_dir())
     if chosen.report:
-        _check_report(chosen, output, target)
+        _check_report(job, output)
     if not job.resumes:
         # A run that was killed may have finished the output; then it is compared with the source later.
         job.refuse_existing_output()
     return job
 
 
-def _check_report(options: FlowOptions, output: str, target: Location) -> None:
+def _check_report(job: Job, output: str) -> None:
     """Refuse a report that cannot be written, or on an output that is no Parquet.
 
     Raises
@@ -165,14 +170,15 @@ def _check_report(options: FlowOptions, output: str, target: Location) -> None:
     from pycytominer_transform.common.report.outputs import files_of
     from pycytominer_transform.common.storage.location import location_of
 
-    if output_kind(target).suffixes != PARQUET.suffixes and not output_kind(target).is_by_part:
+    kind = output_kind(job.output)
+    if kind.suffixes != PARQUET.suffixes and not kind.is_by_part:
         bare = str(PurePosixPath(output).with_suffix(""))
         raise UsageError(f"--report reads Parquet: give -o {bare}.parquet, or leave --report out")
-    for name, _ in files_of(options.report):
-        place = location_of(name, options.storage)
-        if str(place) == str(target):
+    for name, _ in files_of(job.options.report):
+        place = location_of(name, job.options.storage)
+        if str(place) == str(job.output):
             raise UsageError(f"--report {name} is the output itself; give the report another name")
-        place.check_destination(overwrite=options.overwrite, is_folder=False)
+        place.check_destination(overwrite=job.overwrites_report, is_folder=False)
 
 
 def with_resources(options: FlowOptions, source: str, cluster: DaskCluster | None) -> FlowOptions:

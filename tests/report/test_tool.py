@@ -208,6 +208,18 @@ def test_a_flow_reports_what_pct_report_reports(output: Path, tmp_path: Path) ->
         assert of_flow[key] == alone[key], key
 
 
+@pytest.mark.prefect
+def test_the_same_command_goes_on_where_a_report_is_there_already(output: Path, tmp_path: Path) -> None:
+    # What a run leaves that is killed between its report and its end.
+    words = (output.parent / "plate", "-o", tmp_path / "a.parquet", "--report", tmp_path / "a.json")
+    kept = ("--work-dir", tmp_path / "work", "--keep-work")
+    run("flow", *words, *kept).done()
+    made = (tmp_path / "a.json").read_bytes()
+    (tmp_path / "a.json").write_bytes(b"older")
+    run("flow", *words, *kept).done()
+    assert (tmp_path / "a.json").read_bytes() == made
+
+
 def test_a_flow_refuses_a_report_that_cannot_be(output: Path, tmp_path: Path) -> None:
     words = [output.parent / "plate", "-o"]
     line = run("flow", *words, tmp_path / "a.arrow", "--report", tmp_path / "a.html").failed(
