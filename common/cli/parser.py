@@ -100,6 +100,13 @@ class Parser(argparse.ArgumentParser):
         """Exit with code 2 and a one-line message."""
         self.exit(errors.EXIT_USAGE, f"{self.prog}: error: {printable(message)}; see {self.prog} --help\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exit with a message on stderr, if anybody can read it: in Python 3.11 argparse fails where nobody can."""
+        if message and sys.stderr is not None:
+            with suppress(OSError):
+                sys.stderr.write(message)
+        sys.exit(status)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse an unknown option, then parse as argparse does."""
         words = sys.argv[1:] if args is None else list(args)
@@ -145,7 +152,9 @@ def new_parser(prog: str, description: str, *, usage: str = "", **settings: Any)
     parser.add_argument(
         "-h", action=PrintAndExit, text=parser.short_help, nargs=0, help="show a short help, on one screen, and exit"
     )
-    parser.add_argument("--help", action="help", help="show all options and exit")
+    parser.add_argument(
+        "--help", action=PrintAndExit, text=lambda _: parser.format_help(), nargs=0, help="show all options and exit"
+    )
     return parser
 
 

@@ -29,7 +29,7 @@ def main() -> None:
     for command, printed in zip(commands, printed_by(commands, CLONE, os.environ["PATH"]), strict=True):
         print(f"{command}{printed}")
     for path in {*CLONE.iterdir()} - before:
-        if path.suffix == ".parquet":
+        if path.suffix in (".parquet", ".html", ".txt"):
             path.unlink()
 
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-from pycytominer_transform.common.cli.parser import new_parser
+from pycytominer_transform.common.cli.parser import add_general_options, new_parser
 from pycytominer_transform.common.cli.run import run as run_tool
 from pycytominer_transform.common.errors import StorageError, TerminatedError
 from pycytominer_transform.common.flow import part_runs
@@ -300,7 +300,9 @@ def stuck(*words: str) -> dict[str, Any]:
         return 0
 
     sys.argv = ["pct-stuck", *words]
-    raise SystemExit(run_tool(new_parser("pct-stuck", ""), None, body))
+    parser = new_parser("pct-stuck", "")
+    add_general_options(parser)
+    raise SystemExit(run_tool(parser, None, body))
 
 
 def lost(scheduler: str = "") -> dict[str, Any]:

@@ -253,7 +253,7 @@ def test_programs_get_a_line_for_each_part_and_one_at_the_end(
     assert told["bytes_written"] == sum(file.stat().st_size for file in files)
     second = sorted(plate.rglob("Cells.csv"))[1].parent
     assert told["bytes_read"] == sum(path.stat().st_size for path in second.glob("*.csv"))
-    assert set(told["seconds"]) == {"discover", "extract", "join", "write", "all"}
+    assert set(told["seconds"]) == {"start", "discover", "extract", "join", "write", "all"}
     assert all(seconds > 0 for seconds in told["seconds"].values())
 
 

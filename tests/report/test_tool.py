@@ -233,7 +233,7 @@ def test_a_flow_refuses_a_report_that_cannot_be(output: Path, tmp_path: Path) ->
     assert entries(tmp_path) == {"a.html"}
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_multiqc_makes_its_report_of_it(output: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
