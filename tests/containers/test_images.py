@@ -129,7 +129,7 @@ def test_an_image_shows_its_tools_help_and_has_what_engines_need(tool: str) -> N
     version = in_image(tool, f"command -v bash ps > /dev/null && ps -o comm= -p $$ && pct-{tool} --version", *ODD_USER)
     assert version.splitlines() == ["bash", f"pct-{tool} {VERSION}"]
     scripts = in_image(tool, "cd /opt/pct/bin && ls -d pct-*").split()
-    assert scripts == (sorted(f"pct-{name}" for name in TOOLS) if tool == "flow" else [f"pct-{tool}"])
+    assert scripts == (sorted(f"pct-{name}" for name in (*TOOLS, "report")) if tool == "flow" else [f"pct-{tool}"])
     assert in_image(tool, "find /opt ! -perm -o=r ! -type l -o -type d ! -perm -o=x") == ""
 
 
