@@ -152,7 +152,7 @@ def test_one_job_makes_convert(slurm: Slurm, plate: Path, expected: bytes, tmp_p
     ).strip()  # fmt: skip
     assert slurm.finish(job) == "COMPLETED", log.read_text()
     assert out.read_bytes() == expected
-    assert {path.name for path in tmp_path.iterdir()} == {out.name, log.name}
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, "plate1.html", log.name}
 
 
 def test_array_and_gathering_job(slurm: Slurm, plate: Path, expected: bytes, tmp_path: Path) -> None:
