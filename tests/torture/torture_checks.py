@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -31,7 +32,10 @@ def content(path: Path) -> Content:
 def parts_in(work: Path) -> dict[str, Path]:
     """List the parts that have their final names in a work dir: folders of profiles, or Parquet files."""
     parts = work / "parts"
-    names = sorted(os.listdir(parts)) if parts.is_dir() else []
+    names: list[str] = []
+    # At its end a run renames the folder.
+    with suppress(FileNotFoundError):
+        names = sorted(os.listdir(parts))
     return {name: parts / name for name in names if not name.startswith(".")}
 
 
