@@ -151,15 +151,11 @@ def _plate(
         for well in wells
     ]
     made.sort(key=lambda well: (well.row < 0, well.row, well.column, well.name))
-    numbers = Counter(_image_sets_of(well) for well in made)
+    numbers = Counter(well.known_image_sets for well in made)
     return Plate(
         name=name, rows=rows, columns=columns, wells=tuple(_with_robust_z(made)), missing=tuple(missing),
         sites=tuple(sites), usual_image_sets=max(numbers, key=lambda number: (numbers[number], number)),
     )  # fmt: skip
-
-
-def _image_sets_of(well: Well) -> int:
-    return well.image_sets if well.image_sets_read is None else well.image_sets_read
 
 
 def _well(
@@ -324,7 +320,7 @@ def _totals(
     wells = [(plate, well) for plate in plates for well in plate.wells]
     empty_images = sum(well.image_sets_without_objects or 0 for _, well in wells)
     # An image set without cells has no site in the output, so the provenance says how many of the sites were there.
-    unseen = [max(0, len(well.sites_missing) - max(0, _image_sets_of(well) - well.image_sets)) for _, well in wells]
+    unseen = [max(0, len(well.sites_missing) - max(0, well.known_image_sets - well.image_sets)) for _, well in wells]
     faults = Counter(fault for feature in features for fault in feature.faults)
     values = sum(sums.values for sums in found.features.values())
     nulls = sum(sums.nulls for sums in found.features.values())
@@ -341,10 +337,10 @@ def _totals(
             "found": sum(len(well.sites) for _, well in wells),
             "missing": sum(unseen),
             "doubled": sum(len(well.sites_doubled) for _, well in wells),
-            "uneven_wells": sum(_image_sets_of(well) != plate.usual_image_sets for plate, well in wells),
+            "uneven_wells": sum(well.known_image_sets != plate.usual_image_sets for plate, well in wells),
         },
         "image_sets": {
-            "total": sum(_image_sets_of(well) for _, well in wells),
+            "total": sum(well.known_image_sets for _, well in wells),
             "with_cells": sum(well.image_sets for _, well in wells),
             "without_objects": empty_images,
         },

@@ -81,6 +81,11 @@ class Well(msgspec.Struct, frozen=True, kw_only=True):
     control: str = ""
     has_platemap_entry: bool | None = None
 
+    @property
+    def known_image_sets(self) -> int:
+        """The image sets of the source, or those with cells where the provenance does not say how many were read."""
+        return self.image_sets if self.image_sets_read is None else self.image_sets_read
+
 
 class Plate(msgspec.Struct, frozen=True, kw_only=True):
     """One plate: its format, such as 8 rows by 12 columns (0 by 0 if no well has a place), and its wells by place.

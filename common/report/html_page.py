@@ -94,8 +94,7 @@ def _maps(plate: Plate) -> list[HeatMap]:
             "null_share", least_high=0.05,
         ),
         Measure(
-            "Image sets per well", "good",
-            lambda well: well.image_sets if well.image_sets_read is None else well.image_sets_read,
+            "Image sets per well", "good", lambda well: well.known_image_sets,
             _compact, lambda n: f"{n:,.0f} image sets",
         ),
     ]  # fmt: skip
@@ -164,7 +163,5 @@ def _losses(report: Report) -> list[tuple[Plate, Well, list[tuple[str, int, int]
 
 
 def _has_odd_sites(plate: Plate, well: Well) -> bool:
-    number = well.image_sets if well.image_sets_read is None else well.image_sets_read
-    return bool(
-        well.sites_missing or well.sites_doubled or well.image_sets_without_objects or number != plate.usual_image_sets
-    )
+    is_uneven = well.known_image_sets != plate.usual_image_sets
+    return bool(well.sites_missing or well.sites_doubled or well.image_sets_without_objects or is_uneven)

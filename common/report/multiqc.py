@@ -85,7 +85,7 @@ def _figures(well: Well) -> dict[str, float]:
     figures: dict[str, float] = {
         "cells": well.cells,
         "unmatched": sum(well.unmatched.values()),
-        "image_sets": well.image_sets if well.image_sets_read is None else well.image_sets_read,
+        "image_sets": well.known_image_sets,
     }
     if well.null_share is not None:
         figures["nulls"] = 100 * well.null_share

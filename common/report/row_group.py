@@ -40,13 +40,15 @@ def measure_group(parquet: pq.ParquetFile, layout: Layout, group: int) -> Measur
     labels, codes = _read_keys(parquet, layout, group, found)
     sums = [WellSums(cells=int(cells)) for cells in np.bincount(codes, minlength=len(labels))]
     statistics = {name: _statistics(parquet, group, place, layout) for name, place in layout.features.items()}
-    nulls_of_row = np.zeros(rows, dtype=np.int64)
-    empty = {name for name, (feature, _) in statistics.items() if feature.nulls == rows}
-    nulls_of_row += len(empty)
-    wanted = [name for name, (_, is_known) in statistics.items() if not is_known or name in layout.areas.values()]
-    wanted = [name for name in wanted if name not in empty]
     compartments = {name: compartment for compartment, name in layout.areas.items()}
-    for batch in _column_batches(wanted, rows):
+    empty = {name for name, (feature, _) in statistics.items() if feature.nulls == rows}
+    to_read = [
+        name
+        for name, (_, is_known) in statistics.items()
+        if name not in empty and (not is_known or name in compartments)
+    ]
+    nulls_of_row = np.full(rows, len(empty), dtype=np.int64)
+    for batch in _column_batches(to_read, rows):
         table = parquet.read_row_group(group, columns=batch, use_threads=False)
         for name in batch:
             values = _as_floats(table.column(name))
