@@ -42,7 +42,7 @@ def build_parser() -> Parser:
             'eval "$(pct completion bash)"    complete options by Tab, in this shell',
         ),
     )  # fmt: skip
-    add_version(parser, parser._optionals)
+    add_version(parser, parser)
     parser.add_argument("command", metavar="COMMAND", choices=(*COMMANDS, "completion"), help="one of the above")
     parser.add_argument("shell", metavar="SHELL", nargs="?", choices=SHELLS, help="with completion: bash, zsh or fish")
     return parser

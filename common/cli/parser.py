@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         self.flags.update(action.option_strings)
         return action
 
-    def add_to(self, group: argparse._ArgumentGroup, *names: str, **settings: Any) -> None:
+    def add_to(self, group: argparse._ArgumentGroup | Parser, *names: str, **settings: Any) -> None:
         """Add an option to a group of this parser."""
         self.flags.update(group.add_argument(*names, **settings).option_strings)
 
@@ -181,8 +181,8 @@ def add_general_options(parser: Parser) -> None:
     )
 
 
-def add_version(parser: Parser, group: argparse._ArgumentGroup) -> None:
-    """Add ``--version``."""
+def add_version(parser: Parser, group: argparse._ArgumentGroup | Parser) -> None:
+    """Add ``--version`` to a group of a parser, or to the parser itself."""
     parser.add_to(
         group, "--version", action=PrintAndExit, text=lambda _: f"{parser.prog} {tool_version()}\n", nargs=0,
         help="show the version and exit",
