@@ -56,14 +56,15 @@ def manifest_table(manifest: Manifest, parts_shown: int) -> str:
             f"{schema.table:<16}{_files_of(sources):>9}{columns:>9}{features:>10}{rows:>12}{_size_of(sources):>10}"
         )
     lines += ["", f"{'part':<8}{'files':>9}{'size':>10}  datasets"]
-    # A line that says that one part more is there would take the place of that part.
-    shown = manifest.parts if len(manifest.parts) <= parts_shown + 1 else manifest.parts[:parts_shown]
-    for part in shown:
+    parts = manifest.parts
+    # "and 1 more" would take as many lines as that part.
+    more = len(parts) - parts_shown if len(parts) > parts_shown + 1 else 0
+    for part in parts[: len(parts) - more]:
         sources = manifest.sources_of(part)
         names = sorted({source.dataset for source in sources})
         datasets = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)})"
         lines.append(f"{part:<8}{_files_of(sources):>9}{_size_of(sources):>10}  {datasets}")
-    if more := len(manifest.parts) - len(shown):
+    if more:
         lines.append(f"and {more} more (-v)")
     return "\n".join(map(printable, lines))
 
