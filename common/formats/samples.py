@@ -132,7 +132,7 @@ class TableSample:
         for name in kept:
             final, kind = named[name], self.fixed.get(name) or self.columns[name].decide()
             role = preset.role_of(final) or role_of(final, kind, is_of_image=self.table == preset.image)
-            columns.append(Column(name, final, kind, role))
+            columns.append(Column(name, final, kind, role, preset.unit_of(final)))
         return TableSchema(self.table, prefix, tuple(columns))
 
 

@@ -29,7 +29,9 @@ def aggregated_columns(schema: TableSchema, how: Aggregate) -> tuple[Column, ...
         if column.type in ("string", "bool") or names_identifier(column.name):
             continue
         name = f"{schema.prefix}_Mean_{column.name.removeprefix(f'{schema.prefix}_')}"
-        columns.append(Column(column.name, name, "float32" if column.type == "float32" else "float64", column.role))
+        columns.append(
+            Column(column.name, name, "float32" if column.type == "float32" else "float64", column.role, column.unit)
+        )
     return tuple(columns)
 
 

@@ -21,7 +21,7 @@ from pycytominer_transform.common.join.join_sql import (
 from pycytominer_transform.common.join.relations import JoinPlan, Partner, plan_join
 from pycytominer_transform.common.model.manifest import MANIFESTS_KEPT, Manifest
 from pycytominer_transform.common.model.naming import DATASET, WELL, profile_order, well_name
-from pycytominer_transform.common.model.roles import role_metadata
+from pycytominer_transform.common.model.roles import field_metadata
 from pycytominer_transform.common.runtime.messages import logger
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _with_copies(profiles: pa.Table, copies: Sequence[tuple[str, str]]) -> pa.Ta
             encoded = values.combine_chunks().dictionary_encode()
             wells = [None if text is None else well_name(text) for text in encoded.dictionary.to_pylist()]
             values = pa.array(wells, type=pa.string()).take(encoded.indices)
-        profiles = profiles.append_column(pa.field(new, values.type, metadata=role_metadata("metadata")), values)
+        profiles = profiles.append_column(pa.field(new, values.type, metadata=field_metadata("metadata")), values)
     return profiles.select(profile_order(profiles.column_names)) if missing else profiles
 
 

@@ -13,7 +13,7 @@ from pycytominer_transform.common.join.planned_join import JoinedPart
 from pycytominer_transform.common.join.platemap_entries import Platemap, PlatemapColumn, entry_label
 from pycytominer_transform.common.model.conversion import BadValues, convert_values
 from pycytominer_transform.common.model.naming import KEY_BEGINNINGS, find_name, listed, profile_order
-from pycytominer_transform.common.model.roles import role_metadata
+from pycytominer_transform.common.model.roles import field_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,7 @@ class PlatemapJoin:
         rows = pa.array([None if key is None else self._rows.get(key) for key in keys], type=pa.int64())
         row_of_cell = rows.take(codes)
         for name, values in self._columns.items():
-            field = pa.field(name, values.type, metadata=role_metadata("metadata"))
+            field = pa.field(name, values.type, metadata=field_metadata("metadata"))
             profiles = profiles.append_column(field, values.take(row_of_cell))
         return profiles.select(self._order), self._counted(codes, keys)
 

@@ -210,7 +210,7 @@ def arrow_field(column: Column) -> pa.Field:
     """Return the Arrow field of a column: its final name, its type, and its role and unit in the metadata."""
     import pyarrow as pa
 
-    return pa.field(column.name, arrow_type(column.type), metadata=field_metadata(column.name, column.role))
+    return pa.field(column.name, arrow_type(column.type), metadata=field_metadata(column.role, column.unit))
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:

@@ -24,7 +24,7 @@ from pycytominer_transform.common.model.roles import Role
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST_VERSION = 6
+MANIFEST_VERSION = 7
 MANIFESTS_KEPT = 4
 """Number of manifests whose join plan is cached: a flow has thousands of parts with the same tables."""
 
@@ -85,13 +85,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"a path that leads out of the source: {self.path!r}")
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of a table: its name in the source, final name, type and role, and whether the user chose the type."""
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A column of a table: name in the source, final name, type, role, unit, and whether the user chose the type."""
 
     source: str
     name: str
     type: ColumnType
     role: Role
+    unit: str = ""
     is_cast: bool = False
 
 

@@ -13,7 +13,7 @@ from pycytominer_transform.common.errors import UsageError
 from pycytominer_transform.common.model.naming import IMAGE_NUMBER, table_prefix
 from pycytominer_transform.common.model.options import did_you_mean
 from pycytominer_transform.common.model.path_expression import check_expression
-from pycytominer_transform.common.model.roles import ROLES, Role
+from pycytominer_transform.common.model.roles import ROLES, Role, unit_in_name
 
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
@@ -127,6 +127,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ``Metadata_Well`` in the form ``A01``.
     roles : ColumnRoles
         Roles of columns, in place of those that follow from their names.
+    units : tuple of str
+        ``UNIT=COLUMN``: units of columns whose names do not end in one; final names, as globs.
     empty_text : {'kept', 'null'}
         What an empty field is in a column of text.
     path_metadata : tuple of str
@@ -167,6 +169,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     whole_numbers: tuple[str, ...] = ()
     yes_or_no: tuple[str, ...] = ()
     roles: ColumnRoles = ColumnRoles()
+    units: tuple[str, ...] = ()
     empty_text: Literal["kept", "null"] = "kept"
     path_metadata: tuple[str, ...] = ()
     header_rows: int = 1
@@ -276,6 +279,11 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if _fits(name, getattr(self.roles, role)):
                 return role
         return None
+
+    def unit_of(self, name: str) -> str:
+        """Return the unit that the preset, else a column's final name, says; empty if neither does."""
+        units = (unit.partition("=") for unit in self.units)
+        return next((unit for unit, _, pattern in units if _fits(name, (pattern,))), "") or unit_in_name(name)
 
     def is_text(self, column: str) -> bool:
         """Return whether a source column is text regardless of its values."""

@@ -1,4 +1,4 @@
-"""The role of a column: what it is for. Decided by its name, by its type, and by what the preset says.
+"""The role of a column: what it is for; and its unit. Decided by its name, by its type, and by what the preset says.
 
 Sources of the rules: the manual of CellProfiler's measurement modules; docs/roles.md has a table of them.
 """
@@ -57,15 +57,15 @@ def role_of(name: str, kind: ColumnType, *, is_of_image: bool = False) -> Role:
     return "feature" if kind in ("int64", "float64", "float32") else "metadata"
 
 
-def role_metadata(role: Role) -> dict[bytes, bytes]:
-    """Return the metadata of an Arrow field that has a role."""
-    return {_KEY: role.encode()}
-
-
-def field_metadata(name: str, role: Role) -> dict[bytes, bytes]:
-    """Return the metadata of an Arrow field: its role, and the unit that its name ends in (``Position X [µm]``)."""
+def unit_in_name(name: str) -> str:
+    """Return the unit that a column's name ends in (``Position X [µm]``); empty if there is none."""
     unit = _UNIT.search(name)
-    return role_metadata(role) | ({_UNIT_KEY: unit[1].encode()} if unit else {})
+    return unit[1] if unit else ""
+
+
+def field_metadata(role: Role, unit: str = "") -> dict[bytes, bytes]:
+    """Return the metadata of an Arrow field: its role, and its unit if it has one."""
+    return {_KEY: role.encode()} | ({_UNIT_KEY: unit.encode()} if unit else {})
 
 
 def role_of_field(field: pa.Field) -> Role:
@@ -78,6 +78,12 @@ def role_of_field(field: pa.Field) -> Role:
             return role
     is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
     return role_of(field.name, "float64" if is_number else "string")
+
+
+def unit_of_field(field: pa.Field) -> str:
+    """Return the unit that an Arrow field's metadata say, else the one in its name; empty if there is none."""
+    said = (field.metadata or {}).get(_UNIT_KEY, b"").decode(errors="replace")
+    return said or unit_in_name(field.name)
 
 
 def role_list(text: str) -> tuple[Role, ...]:
@@ -96,14 +102,15 @@ def role_list(text: str) -> tuple[Role, ...]:
 
 
 def with_roles(schema: pa.Schema, fields: Iterable[pa.Field]) -> pa.Schema:
-    """Return a schema in which every field has a role: that of a given field of the same name, else by its own name."""
+    """Return a schema whose fields have the role and unit of the given field of their name, else by their own name."""
     import pyarrow as pa
 
-    known = {field.name: role_of_field(field) for field in fields}
+    known = {field.name: field for field in fields}
+    sources = [known.get(field.name, field) for field in schema]
     return pa.schema(
         [
-            field.with_metadata(field_metadata(field.name, known.get(field.name) or role_of_field(field)))
-            for field in schema
+            field.with_metadata(field_metadata(role_of_field(source), unit_of_field(source)))
+            for field, source in zip(schema, sources, strict=True)
         ],
         schema.metadata,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.model.provenance import from_json, to_json
-from pycytominer_transform.common.model.roles import role_metadata
+from pycytominer_transform.common.model.roles import field_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ def count_field(name: str, keys: Sequence[str]) -> pa.Field:
     """Return a column of counts that is still to be filled, by the wells that the key columns name."""
     import pyarrow as pa
 
-    return pa.field(name, pa.int64(), metadata=role_metadata("metadata") | {_KEYS: to_json(keys)})
+    return pa.field(name, pa.int64(), metadata=field_metadata("metadata") | {_KEYS: to_json(keys)})
 
 
 def keys_of(field: pa.Field) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from converting import Convert, Options, differences, parquet_table
 from pycytominer_transform.common.model.preset import load_preset
+from pycytominer_transform.common.model.roles import unit_of_field
 from pycytominer_transform.tools import discover
 
 HEADER = ["OBJECT ID", "Row", "Column", "FOV", "WELL LABEL", "Z", "Class Name", "Nuc; Area, wv1", "Slice Indicator"]
@@ -49,6 +50,8 @@ def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, conv
     wells = {text: f"{text[0]}{int(text[4:]):02d}" for text in given["WELL LABEL"].unique().to_pylist()}
     assert given["Metadata_Well"].to_pylist() == [wells[text] for text in given["WELL LABEL"].to_pylist()]
     assert "C03" in wells.values()
+    assert unit_of_field(given.schema.field("Primary Target Area wv1")) == "µm²"
+    assert unit_of_field(given.schema.field("Primary Target Max width wv1")) == "pixel"
     assert set(wanted.column_names) <= set(given.column_names)
     with next((shared_data / "in_carta").iterdir()).open() as file:
         header = next(csv.reader(file))

@@ -11,10 +11,11 @@ from pycytominer_transform.common.model.roles import (
     ROLES,
     Role,
     chosen_columns,
+    field_metadata,
     role_list,
-    role_metadata,
     role_of,
     role_of_field,
+    unit_of_field,
     with_roles,
 )
 
@@ -76,6 +77,18 @@ def test_a_preset_says_otherwise() -> None:
     assert preset.role_of("Primary Target cg X wv1") == "location"
     assert preset.role_of("OBJECT ID") == "identifier"
     assert preset.role_of("Primary Target Area wv1") is None
+    assert preset.unit_of("Primary Target Area wv1") == "µm²"
+    assert preset.unit_of("F Actin Spacing wv2") == preset.unit_of("Primary Target cg X wv1") == "µm"
+    assert preset.unit_of("Cells Max left border wv1") == "pixel"
+    assert preset.unit_of("Primary Target Intensity wv1") == ""
+
+
+def test_a_unit_comes_from_the_preset_else_from_the_end_of_the_name() -> None:
+    given = pa.schema([pa.field("Area wv1", pa.float64(), metadata=field_metadata("feature", "µm²"))])
+    schema = with_roles(pa.schema([pa.field(name, pa.float64()) for name in ("Area wv1", "X [µm]", "Area")]), given)
+    assert [unit_of_field(field) for field in schema] == ["µm²", "µm", ""]
+    assert schema.field("X [µm]").metadata[b"pct.unit"].decode() == "µm"
+    assert b"pct.unit" not in schema.field("Area").metadata
 
 
 def test_an_unknown_role_is_refused_with_the_one_that_is_near() -> None:
@@ -85,12 +98,12 @@ def test_an_unknown_role_is_refused_with_the_one_that_is_near() -> None:
 
 
 def test_fields_keep_their_role_and_others_get_one_by_name() -> None:
-    given = pa.schema([pa.field("Cells_Class", pa.float64(), metadata=role_metadata("metadata"))])
+    given = pa.schema([pa.field("Cells_Class", pa.float64(), metadata=field_metadata("metadata"))])
     schema = with_roles(
         pa.schema({"Cells_Class": pa.float64(), "Cells_Area": pa.float32(), "text": pa.string()}), given
     )
     assert [role_of_field(field) for field in schema] == ["metadata", "feature", "metadata"]
-    assert all(role_of_field(pa.field("x", pa.int8(), metadata=role_metadata(role))) == role for role in ROLES)
+    assert all(role_of_field(pa.field("x", pa.int8(), metadata=field_metadata(role))) == role for role in ROLES)
 
 
 def test_columns_are_chosen_by_role() -> None:

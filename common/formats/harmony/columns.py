@@ -79,7 +79,8 @@ class ObjectListSample(TableSample):
             names[final] = source
             is_number = source in _NUMBERS or _PARENT.fullmatch(source.removeprefix(f"{self.population} - "))
             kind = "int64" if is_number else "string" if preset.is_text(source) else self.columns[source].decide()
-            columns.append(Column(source, final, kind, preset.role_of(final) or role_of(final, kind)))
+            role = preset.role_of(final) or role_of(final, kind)
+            columns.append(Column(source, final, kind, role, preset.unit_of(final)))
         return TableSchema(self.table, prefix, tuple(columns))
 
 
