@@ -47,7 +47,7 @@ test-quick: $(VENV)/.installed-test  ## one test of each tool, format and promis
 
 # The page of a report is looked at in Chromium (apt-get install chromium); without it those tests are skipped, and say so.
 test: test-announced $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all, in about 10 minutes
-	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist worksteal --durations 25 --durations-min 5 $(ARGS)
 
 .PHONY: test-announced
 test-announced:

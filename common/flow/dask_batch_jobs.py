@@ -204,7 +204,7 @@ def submit_jobs(cluster: DaskCluster, security: Any) -> Any:
             raise StorageError(f"{cluster.kind} could not submit a job: {lines[-1]}") from error
         raise
     named = ", ".join(str(job.job_id) for job in jobs.workers.values())
-    logger.info("submitted %s (%s) and wait for them", count(cluster.jobs, "job"), named)
+    logger.info("submitted %s (%s) as Dask workers", count(cluster.jobs, "job"), named)
     return jobs
 
 

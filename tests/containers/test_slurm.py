@@ -11,14 +11,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from services import CONTAINERS, ONE_FOLDER_A_PART, ROOT, environment, plain, run, write_plate
+from services import CONTAINERS, ONE_FOLDER_A_PART, PATIENCE, ROOT, environment, plain, run, write_plate
 from waiting import wait_until
 
 pytestmark = pytest.mark.containers
 SCRIPTS = CONTAINERS / "slurm"
+STRANGER = str(ROOT / "tests" / "support" / "stranger.py")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch")
 
 SETTINGS = """\
@@ -200,6 +202,39 @@ def test_flow_with_jobs_for_workers(slurm: Slurm, plate: Path, expected: bytes, 
     said = [log.read_text() for log in (tmp_path / "slurm-logs").glob("pct-flow-*.err")]
     assert len(said) == 2
     assert any("Registered to" in text for text in said)
+    wait_until(slurm.idle, "end of the workers' jobs")
+
+
+def test_another_user_does_not_get_into_a_flow_with_jobs_for_workers(
+    slurm: Slurm, plate: Path, expected: bytes, tmp_path: Path
+) -> None:
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    (tmp_path / "cluster.toml").write_text(
+        'cluster = "dask_jobqueue.SLURMCluster"\n[arguments]\ncores = 1\nmemory = "2GB"\nlog_directory = "slurm-logs"\n'
+    )
+    words = ["pct-flow", str(plate), "-o", "out.parquet", "--runner", "dask", "--dask-cluster", "cluster.toml"]
+    # Jobs wait while the partition is down, and the flow for its first worker.
+    slurm.run("scontrol", "update", "PartitionName=main", "State=DOWN")
+    flow = subprocess.Popen(
+        [*words, *ONE_FOLDER_A_PART], env=slurm.environment(), cwd=tmp_path, stdin=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: slurm.run("squeue", "-h", "-t", "PENDING", "-o", "%A") != "", "a job of the flow")
+        job = slurm.run("squeue", "-h", "-t", "PENDING", "-o", "%A").split()[0]
+        script = slurm.run("scontrol", "write", "batch_script", job, "-")
+        address = next(word for word in script.split() if word.startswith("tls://"))
+        for place, certificate in ((address.replace("tls://", "tcp://"), "none"), (address, "own")):
+            told = run([sys.executable, STRANGER, place, certificate], cwd=Path("/"))
+            assert told in ("refused CommClosedError\n", "refused FatalCommClosedError\n")
+        # The keys are in files that the script names, and in no text of Slurm's.
+        options = script.split()
+        keys = [Path(place) for option, place in pairwise(options) if option in ("--tls-key", "--tls-cert")]
+        assert [path.stat().st_mode & 0o077 for path in keys] == [0, 0]
+        assert "PRIVATE KEY" not in script
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=main", "State=UP")
+        assert flow.wait(PATIENCE) == 0
+    assert (tmp_path / "out.parquet").read_bytes() == expected
     wait_until(slurm.idle, "end of the workers' jobs")
 
 

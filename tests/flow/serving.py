@@ -18,7 +18,7 @@ from pycytominer_transform.common.flow.prefect_environment import HOME_PREFIX
 from waiting import wait_until
 
 HERE = Path(__file__).parent
-PATIENCE = 300
+PATIENCE = 800
 _PAGE = 200
 
 

@@ -123,7 +123,7 @@ def test_a_signal_ends_the_wait_for_jobs(jobs: Jobs, tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         assert process.stderr is not None
-        assert "submitted 1 job (7) and wait for them" in process.stderr.readline()
+        assert "submitted 1 job (7) as Dask workers" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         told = process.communicate(timeout=PATIENCE)[1]
     finally:

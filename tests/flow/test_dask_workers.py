@@ -15,6 +15,8 @@ from pycytominer_transform.common.flow.dask_batch_jobs import await_workers
 from serving import Jobs, end_group
 from waiting import wait_until
 
+STRANGER = str(Path(__file__).parents[1] / "support" / "stranger.py")
+
 
 @pytest.mark.prefect
 @pytest.mark.dask
@@ -80,22 +82,6 @@ def test_a_worker_that_is_lost_while_it_is_set_up(
     assert any("lost while it was set up" in message for message in told.messages)
 
 
-STRANGER = """
-import os, sys
-import distributed
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-security = distributed.Security.temporary() if sys.argv[2] == "own" else None
-try:
-    client = distributed.Client(sys.argv[1], security=security, timeout=3)
-except Exception as error:
-    print("refused", type(error).__name__)
-else:
-    print("let in", client.run_on_scheduler(lambda: __import__("os").getpid()))
-"""
-
-
 @pytest.mark.dask
 @pytest.mark.parametrize(("protocol", "certificate"), [("tcp", "none"), ("tls", "own")])
 def test_another_user_is_not_let_in(protocol: str, certificate: str) -> None:
@@ -107,7 +93,7 @@ def test_another_user_is_not_let_in(protocol: str, certificate: str) -> None:
     security: Any = distributed.Security
     with dask_workers.local_workers(0, security.temporary()) as address:
         place = address.replace("tls://", f"{protocol}://")
-        command = [sys.executable, "-c", STRANGER, place, certificate]
+        command = [sys.executable, STRANGER, place, certificate]
         answer = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, check=False)
     # Not an error of another kind, by which it would not even have tried.
     assert answer.stdout in ("refused CommClosedError\n", "refused FatalCommClosedError\n"), answer
