@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from converting import Convert
 from examples import examples
+from figures import REAL, REAL_DATA, REAL_DATA_IS_THERE, TWINS, Figures
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from one_server import OneServer
 from pycytominer_transform.common.flow import prefect_server
 from pycytominer_transform.common.runtime.messages import logger
-
-SHARED_DATA = Path(os.environ.get("PCT_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-NO_SHARED_DATA = f"the real files are not there: {SHARED_DATA} (PCT_SHARED_DATA names another folder)"
+from twins import write_twins
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of a terminal; the tools
 # that they start would ignore both as well.
@@ -39,11 +39,26 @@ settings.load_profile("pct")
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Give the folder of real measurement files; tests on them are skipped where it is absent."""
-    if not (SHARED_DATA / "expected").is_dir():
-        pytest.skip(NO_SHARED_DATA)
-    return SHARED_DATA
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the real files' twins, which the first process of a run makes for all."""
+    here = tmp_path_factory.getbasetemp()
+    folder = (here.parent if os.environ.get("PYTEST_XDIST_WORKER") else here) / "twins"
+    with FileLock(folder.with_name("twins.lock")):
+        if not folder.exists():
+            write_twins(folder.with_name("twins.part")).rename(folder)
+    return folder
+
+
+@pytest.fixture(params=["twins", "real"] if REAL_DATA_IS_THERE else ["twins"])
+def shared_data(request: pytest.FixtureRequest, twins: Path) -> Path:
+    """Give a folder of measurement files: the twins, and the real ones as well where they are there."""
+    return REAL_DATA if request.param == "real" else twins
+
+
+@pytest.fixture
+def figures(shared_data: Path) -> Figures:
+    """Give what is known of the measurement files."""
+    return REAL if shared_data == REAL_DATA else TWINS
 
 
 @pytest.fixture
@@ -80,10 +95,9 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in a line each where tests on real files were skipped, and which others were left out."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SHARED_DATA in str(report.longrepr)]
-    if skipped:
-        terminalreporter.write_line(f"{len(skipped)} tests on real files were skipped: {NO_SHARED_DATA}", yellow=True)
+    """Say in a line each where the real files were missing, and which tests were left out."""
+    if not REAL_DATA_IS_THERE:
+        terminalreporter.write_line(f"real files not found ({REAL_DATA}); their generated twins were tested instead")
     if terminalreporter.config.getoption("-m") == "not containers and not endurance":
         there = "" if shutil.which("docker") else " (there is no docker here)"
         terminalreporter.write_line("tests of full disks, jumping clocks and crowds were left out; make test-endurance")

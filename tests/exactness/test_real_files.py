@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from converting import Convert, Options, parquet_table
+from figures import Figures
 from oracle import compare, profiles
 from pycytominer_transform.common.model.preset import preset_text
 
@@ -19,6 +20,11 @@ Cell = tuple[bool, bool, Any]
 def plain(value: Any) -> Any:
     """Make one value of what the peer and the tools write differently: no value at all."""
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def sqlite_file(shared_data: Path) -> Path:
+    [path] = (shared_data / "cell_health").glob("*.sqlite")
+    return path
 
 
 def rows_by_key(table: Any, keys: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -42,22 +48,19 @@ def value_differences(expected: Any, actual: Any, keys: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("source", "expected", "shape", "keys"),
+    ("name", "keys"),
     [
-        ("ExampleHuman", "ExampleHuman", (289, 312), ["Metadata_ImageNumber", "Metadata_ObjectNumber"]),
-        (
-            "cell_health/test-SQ00014613.sqlite",
-            "cell_health",
-            (12, 1802),
-            ["Metadata_TableNumber", "Metadata_ImageNumber", "Metadata_Cytoplasm_Parent_Cells"],
-        ),
+        ("ExampleHuman", ["Metadata_ImageNumber", "Metadata_ObjectNumber"]),
+        ("cell_health", ["Metadata_TableNumber", "Metadata_ImageNumber", "Metadata_Cytoplasm_Parent_Cells"]),
     ],
 )
 def test_a_real_source_gives_what_the_peer_makes_of_it(
-    shared_data: Path, convert: Convert, source: str, expected: str, shape: tuple[int, int], keys: list[str]
+    shared_data: Path, figures: Figures, convert: Convert, name: str, keys: list[str]
 ) -> None:
-    wanted = pq.read_table(shared_data / "expected" / f"{expected}.parquet")
-    given = parquet_table(convert(shared_data / source))
+    wanted = pq.read_table(shared_data / "expected" / f"{name}.parquet")
+    source = sqlite_file(shared_data) if name == "cell_health" else shared_data / name
+    given = parquet_table(convert(source))
+    shape = {"ExampleHuman": figures.example_human, "cell_health": figures.cell_health}[name]
     assert (given.num_rows, len(wanted.column_names)) == shape
     # The peer takes no metadata but plate and well, and does not name the source.
     more = set(given.column_names) - set(wanted.column_names)
@@ -86,7 +89,7 @@ def test_example_human_is_what_a_join_by_hand_gives(shared_data: Path, convert: 
 
 
 def test_cell_health_is_what_a_join_by_hand_gives(shared_data: Path, tmp_path: Path, convert: Convert) -> None:
-    source = shared_data / "cell_health" / "test-SQ00014613.sqlite"
+    source = sqlite_file(shared_data)
     # The same without the copies of three columns under the names that other tools know.
     plain = tmp_path / "plain.toml"
     plain.write_text(re.sub("(?m)^copies = .*$", "", preset_text("cell_health")))
@@ -101,12 +104,13 @@ def test_cell_health_is_what_a_join_by_hand_gives(shared_data: Path, tmp_path: P
         assert given[f"Metadata_{name}"].equals(given[f"Image_Metadata_{name}"])
 
 
-def test_two_folders_without_file_names_give_the_forty_rows_of_a_join_by_hand(
-    shared_data: Path, convert: Convert
+def test_two_folders_without_file_names_give_the_rows_of_a_join_by_hand(
+    shared_data: Path, figures: Figures, convert: Convert
 ) -> None:
     source = shared_data / "data_a"
     rows = profiles(source)
     given = parquet_table(convert(source))
-    assert len(rows) == given.num_rows == 40
+    cells = figures.cells_per_folder
+    assert len(rows) == given.num_rows == 2 * cells
     assert compare(rows, given) == []
-    assert given["Metadata_Dataset"].to_pylist() == ["1"] * 20 + ["2"] * 20
+    assert given["Metadata_Dataset"].to_pylist() == ["1"] * cells + ["2"] * cells

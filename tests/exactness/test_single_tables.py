@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from converting import Convert, Options, differences, parquet_table
+from figures import Figures
 from pycytominer_transform.common.model.preset import load_preset
 from pycytominer_transform.common.model.roles import unit_of_field
 from pycytominer_transform.tools import discover
@@ -36,7 +37,7 @@ def write_runs(out: Path, rows: dict[str, int], delimiter: str = ",") -> Path:
 RUNS = {"b/Run 1.csv": 9, "a.csv": 5, "b/Run 2.csv": 0, "b.csv": 7, "B/run.csv": 3}
 
 
-def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, convert: Convert) -> None:
+def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, figures: Figures, convert: Convert) -> None:
     import pyarrow.parquet as pq
 
     given = parquet_table(convert(shared_data / "in_carta"))
@@ -63,7 +64,7 @@ def test_the_real_files_give_what_the_peer_makes_of_them(shared_data: Path, conv
 
     assert rows(given) == rows(wanted)
     names = sorted(path.name for path in (shared_data / "in_carta").iterdir())
-    assert given["Metadata_Dataset"].to_pylist() == [name for name in names for _ in range(144)]
+    assert given["Metadata_Dataset"].to_pylist() == [name for name in names for _ in range(figures.rows_per_run)]
 
 
 @pytest.mark.parametrize("how", ["files", "streams", "concurrent"])

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from converting import Convert, Options, differences, parquet_table, run
 from examples import examples
+from figures import Figures
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle_relations import add_children, expected_mean, siblings_by_hand
@@ -189,7 +190,9 @@ def test_a_query_of_ones_own_aggregates_by_itself(tmp_path: Path, capsys: pytest
     assert "--aggregate-children goes with the preset's join" in capsys.readouterr().err
 
 
-def test_real_children(shared_data: Path, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_children(
+    shared_data: Path, figures: Figures, tmp_path: Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = shared_data / "ExampleHuman"
     with (source / "PH3.csv").open(newline="") as file:
         children = list(csv.DictReader(file))
@@ -203,13 +206,13 @@ def test_real_children(shared_data: Path, tmp_path: Path, convert: Convert, caps
     assert join.main([str(tmp_path / "b"), "-o", str(tmp_path / "p")]) == 1
     assert f"object Metadata_ObjectNumber {several})" in capsys.readouterr().err
     table = parquet_table(convert(source, options=Options(discover=TAKEN, join=("--aggregate-children", "mean"))))
-    assert table.num_rows == 289
+    assert table.num_rows == figures.example_human[0]
     for out in table.to_pylist():
         found = of_nucleus.get(out["Metadata_Cytoplasm_Parent_Nuclei"], [])
         assert out["PH3_Count"] == len(found)
         for column in ("Location_Center_X", "Location_Center_Y", "Location_Center_Z"):
             assert out[f"PH3_Mean_{column}"] == expected_mean(found, column)
-    assert sum(table["PH3_Count"].to_pylist()) == len(children) == 22
+    assert sum(table["PH3_Count"].to_pylist()) == len(children) == figures.children
 
 
 VALUES = st.one_of(st.just("nan"), st.floats(allow_nan=False, allow_infinity=False, width=32).map(repr))

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from converting import Convert, Options, differences, parquet_table
+from figures import Figures
 from npz_files import METADATA, array_of, object_array, plate_file, write_npz
 from pycytominer_transform.common.ipc.manifest_files import read_manifest
 from pycytominer_transform.tools import discover, extract, flow
@@ -206,11 +207,11 @@ def test_npz_files_of_something_else_are_not_recognised(tmp_path: Path, capsys: 
     assert "weights.npz" in capsys.readouterr().err
 
 
-def test_the_real_file_is_as_cytotable_has_it(shared_data: Path, convert: Convert) -> None:
+def test_the_real_file_is_as_cytotable_has_it(shared_data: Path, figures: Figures, convert: Convert) -> None:
     made = parquet_table(convert(shared_data / "deepprofiler"))
     expected = parquet_table(shared_data / "expected" / "deepprofiler.parquet")
     assert set(expected.column_names) - set(made.column_names) == {"Metadata_TableNumber"}
-    assert made.num_rows == expected.num_rows == 158
+    assert made.num_rows == expected.num_rows == figures.deepprofiler
     known = set(expected.column_names)
     names = [name for name in made.column_names if name in known]
     ours, theirs = (table.select(names).sort_by("Location_Center_X") for table in (made, expected))
