@@ -37,14 +37,16 @@ from bench_verdicts import (
     PEER,
     PIPE,
     POLARS,
+    REPORT,
+    SCAN,
     Measured,
     verdict_lines,
     verdicts,
 )  # fmt: skip
 from plates import Plate, write_csv
 
-TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-flow")
-GROUPS = ("help", "start", "small", *KINDS, "anndata", "dask", "parts", "scan", "cloud")
+TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-report", "pct-flow")
+GROUPS = ("help", "start", "small", *KINDS, "anndata", "dask", "parts", "report", "scan", "cloud")
 HERE = Path(__file__).resolve().parent
 REAL = HERE.parents[2] / "shared" / "data" / "ExampleHuman"
 
@@ -93,6 +95,9 @@ def _further_groups(options: Options, outputs: Path) -> Iterator[Group]:
         yield _dask_group(options, max(options.folders), outputs)
     if "parts" in options.groups:
         yield _parts_group(options, outputs)
+    if "report" in options.groups:
+        for folders in options.folders:
+            yield _report_group(options, folders, outputs)
 
 
 def start(options: Options) -> Case:
@@ -144,6 +149,20 @@ def _parts_group(options: Options, outputs: Path) -> Group:
         case = flow(source, out, words=words, name=f"{parts} parts")
         cases.append(replace(case, most_runs=1, tells_seconds=True))
     return Group(f"Parts: {options.parts} of about 2 cells", cases, "parts", options.parts)
+
+
+def _report_group(options: Options, folders: int, outputs: Path) -> Group:
+    """Give the report of a plate's profiles, and a scan of the whole file by DuckDB."""
+    source = plate_of(options, folders, "csv")
+    profiles = outputs / f"{source.stem}.pipe.parquet"
+    if not profiles.exists():
+        run_group(Group("", [pipe(source, profiles)]), 1)
+    page = outputs / f"{source.stem}.html"
+    words = [str(Path(sys.executable).parent / "pct-report"), str(profiles), "-o", str(page)]
+    report = Case(REPORT, words, page, counts_rows=False)
+    scan = Case(SCAN, [sys.executable, str(HERE / "bench_scan_all.py"), str(profiles)])
+    title = f"Report: {folders} folders, {profiles.stat().st_size / 1e6:.0f} MB of Parquet"
+    return Group(title, [scan, report], "report", folders)
 
 
 def scan_group(options: Options, outputs: Path) -> Measured:

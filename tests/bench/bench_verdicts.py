@@ -21,6 +21,8 @@ __all__ = [
     "PEER",
     "PIPE",
     "POLARS",
+    "REPORT",
+    "SCAN",
     "Measured",
     "Verdict",
     "verdict_lines",
@@ -30,6 +32,7 @@ __all__ = [
 PIPE, FLOW, BARE, FLOOR = "pipe of four tools", "pct-flow", "bare Prefect flow", "floor"
 DISK, CLOUD = "from the disk", "from S3 on loopback"
 LITTLE, PEER, POLARS = "pct-flow --memory 500MB", "CytoTable 1.2.6", "expert's script with polars"
+REPORT, SCAN = "pct-report", "DuckDB's scan of all columns"
 LARGE = 288
 PARTS_WORKERS = 2
 
@@ -167,6 +170,17 @@ def _judge_scan(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
         yield _at_most(f"Parquet, {what}: ours over {theirs[0]}", 1, ratio)
 
 
+def _judge_report(group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
+    where = f"report, {group.folders} folders"
+    done = bool(taken[REPORT].wall)
+    if group.folders <= LARGE:
+        yield _at_most(f"{where}: time", 3, taken[REPORT].seconds if done else None, " s")
+    else:
+        processor = _processor(taken, REPORT, SCAN)
+        yield _at_most(f"{where}: over a scan by DuckDB", 0.3, _ratio(taken, REPORT, SCAN), "", processor)
+    yield _at_most(f"{where}: largest process", 500, _megabytes(taken[REPORT]) if done else None, " MB")
+
+
 def _judge_cloud(most: float, group: Group, taken: Mapping[str, Taken]) -> Iterator[Verdict]:
     processor = _processor(taken, CLOUD, DISK)
     yield _at_most(f"{group.title}: over the disk", most, _ratio(taken, CLOUD, DISK), "", processor)
@@ -201,12 +215,13 @@ _JUDGES: dict[str, Callable[[Group, Mapping[str, Taken]], Iterator[Verdict]]] = 
     "parts": _judge_parts,
     "anndata": _judge_anndata,
     "scan": _judge_scan,
+    "report": _judge_report,
     "cloud": partial(_judge_cloud, 1.5),
     "cloud-small": partial(_judge_cloud, 2),
 }
 _ROWS = {
     "help": "--help", "start": "start of a stage", "csv": "CSV", "cellprofiler_sqlite": "SQLite",
     "cytominer_database": "SQLite with a TableNumber", "dask": "Dask", "parts": "many parts", "scan": "Parquet",
-    "anndata": "AnnData",
+    "anndata": "AnnData", "report": "a report",
     "cloud": "S3 on loopback", "cloud-small": "small objects in S3",
 }  # fmt: skip
