@@ -27,7 +27,7 @@ test_end newest --resolution highest
 install shared '.[anndata]' pycytominer cytodataframe scanpy igraph leidenalg
 .ci/convert.sh "$scratch/shared/bin"
 
-# The calls of docs/pycytominer.md, on a small plate of each preset and on real files where they are.
+# The calls of docs/pycytominer.md, on a small plate of each preset and on real files, or their twins where these are not.
 calls=()
 "$scratch/shared/bin/python" tests/inputs/plates_presets.py "$scratch/presets"
 for source in "$scratch"/presets/*; do
@@ -35,13 +35,12 @@ for source in "$scratch"/presets/*; do
     "$scratch/shared/bin/pct-flow" -q "$source" --preset "$preset" -o "$scratch/$preset.parquet"
     calls+=("$preset" "$scratch/$preset.parquet")
 done
+PYTHONPATH=tests/oracle "$scratch/shared/bin/python" tests/inputs/twins.py "$scratch/twins"
 for preset in in_carta cell_health deepprofiler; do
-    if [ -d "../shared/data/$preset" ]; then
-        "$scratch/shared/bin/pct-flow" -q "../shared/data/$preset" -o "$scratch/$preset.parquet"
-        calls+=("$preset" "$scratch/$preset.parquet")
-    else
-        echo "no real files of $preset; pycytominer's calls for it were not run" >&2
-    fi
+    source=../shared/data/$preset
+    [ -d "$source" ] || source=$scratch/twins/$preset
+    "$scratch/shared/bin/pct-flow" -q "$source" -o "$scratch/$preset.parquet"
+    calls+=("$preset" "$scratch/$preset.parquet")
 done
 "$scratch/shared/bin/python" tests/downstream/pycytominer_calls.py "${calls[@]}"
 

@@ -148,6 +148,7 @@ def _images_of_cell_health(images: Mapping[str, str]) -> dict[str, list[str]]:
     return {
         "TableNumber": list(images),
         "ImageNumber": list(images.values()),
+        **{f"Count_{name}": ["150.0", "120.0"] for name in COMPARTMENTS},
         "Group_Index": ["1", "1"],
         "Group_Number": list(images.values()),
         "Metadata_AbsTime": ["2025-01-02T03:04:05.678-04:00", "2025-01-02T04:05:06.789-04:00"],
