@@ -23,6 +23,7 @@ from pathlib import Path
 
 import first_minutes
 import man_pages
+import pictures
 from page_parts import PARTS
 from shell_session import printed_by
 
@@ -107,10 +108,10 @@ def main(argv: list[str] | None = None) -> int:
     """Check the pages, or write their made parts anew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write them anew")
-    parser.add_argument("pages", nargs="*", type=Path, help="only these (default: all, and the manual pages)")
+    parser.add_argument("pages", nargs="*", type=Path, help="only these (default: all, manuals, pictures)")
     args = parser.parse_args(argv)
     texts = {page.resolve(): made(page.resolve()) for page in args.pages or PAGES}
-    texts |= {} if args.pages else man_pages.made()
+    texts |= {} if args.pages else man_pages.made() | pictures.made()
     stale = []
     for page, text in texts.items():
         before = page.read_text(encoding="utf-8") if page.exists() else ""
