@@ -56,6 +56,12 @@ def shared_data(request: pytest.FixtureRequest, twins: Path) -> Path:
 
 
 @pytest.fixture
+def one_of_the_data(twins: Path) -> Path:
+    """Give the real files where they are there, else the twins: for tests of how bytes travel, where one will do."""
+    return REAL_DATA if REAL_DATA_IS_THERE else twins
+
+
+@pytest.fixture
 def figures(shared_data: Path) -> Figures:
     """Give what is known of the measurement files."""
     return REAL if shared_data == REAL_DATA else TWINS

@@ -231,12 +231,12 @@ def test_the_delimiter_is_never_guessed_wrong(others: list[str], delimiter: str)
     assert delimiter_of(BOM + header, known) == delimiter
 
 
-def test_twins_of_real_files_packed_give_the_same(twins: Path, tmp_path: Path, convert: Convert) -> None:
+def test_the_real_files_packed_give_the_same(one_of_the_data: Path, tmp_path: Path, convert: Convert) -> None:
     source = tmp_path / "ExampleHuman"
     source.mkdir()
-    for path in (twins / "ExampleHuman").glob("*.csv"):
+    for path in (one_of_the_data / "ExampleHuman").glob("*.csv"):
         (source / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    assert differences(convert(twins / "ExampleHuman"), convert(source, "pipe")) == []
+    assert differences(convert(one_of_the_data / "ExampleHuman"), convert(source, "pipe")) == []
 
 
 def test_arrow_is_what_reads(tmp_path: Path) -> None:
