@@ -142,8 +142,11 @@ $(VENV)/.installed-release: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,release]'
 	@touch $@
 
+# nf-core's tools have an environment of their own, since their requirements do not go with the engines'.
 $(VENV)/.installed-engines: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,engines]'
+	$(PYTHON) -m venv $(VENV)/nf-core
+	$(VENV)/nf-core/bin/python -m pip install --quiet --disable-pip-version-check 'nf-core>=4.2.1,<4.3'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed-test

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CONTAINERS", "DEMO", "PATIENCE", "ROOT", "STAGES", "engine", "environment", "run"]
+__all__ = ["CONTAINERS", "DEMO", "NF_CORE", "PATIENCE", "ROOT", "STAGES", "engine", "environment", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS = ROOT / "containers"
 DEMO = ROOT / "tests" / "demo" / "plate"
 STAGES = ("discover", "extract", "join", "write")
 PATIENCE = 240
+# The Python of nf-core's tools, whose requirements do not go with the engines'.
+NF_CORE = Path(sys.executable).parents[1] / "nf-core" / "bin" / "python"
 
 
 def engine(name: str) -> str:

@@ -29,10 +29,11 @@ def settings = { process, label ->
     [cpus: own.cpus, memory: memory, process: process, ext: own.ext]
 }
 def declared = { text, variables ->
-    def found = [inputs: [], patterns: [], emits: []]
+    def found = [inputs: [], patterns: [], emits: [], commands: []]
     def note = { options -> if (options.emit) { found.emits << options.emit } }
     def words = [
         val: { name -> found.inputs << name; null },
+        eval: { command -> found.commands << command.toString(); null },
         path: { Map options = [:], what -> found.inputs << what; found.patterns << what.toString(); note(options); null },
         tuple: { Object... members -> members.findAll { it instanceof Map }.each(note); null },
     ]
@@ -50,9 +51,9 @@ def answers = request.tasks.collect { one ->
     def block = evaluated(one.sections[one.block], variables)
     def outputs = declared(one.sections.output, variables)
     [
-        inputs: inputs.inputs, patterns: outputs.patterns, emits: outputs.emits, cpus: task.cpus, memory: task.memory.toMega(),
+        inputs: inputs.inputs, patterns: outputs.patterns, emits: outputs.emits, commands: outputs.commands, cpus: task.cpus, memory: task.memory.toMega(),
         shell: config.process.shell,
-        when: evaluated(one.sections.when, variables), tag: evaluated('"' + one.tag + '"', variables).toString(),
+        when: evaluated(one.sections.when ?: 'true', variables), tag: evaluated('"' + one.tag + '"', variables).toString(),
         bash: block.toString().stripIndent(),
     ]
 }

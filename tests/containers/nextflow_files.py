@@ -52,9 +52,10 @@ class Module:
         return [] if found == SECTIONS else [f"{self.name} has the sections {', '.join(found)}"]
 
 
-def module(stage: str) -> Module:
-    """Read the module of a stage."""
-    return Module((NEXTFLOW / "modules" / "pct" / stage / "main.nf").read_text())
+def module(name: str) -> Module:
+    """Read a module by its folder's name."""
+    (path,) = NEXTFLOW.glob(f"modules/*/{name}/main.nf")
+    return Module(path.read_text())
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ class Task:
 class Block:
     """What Groovy made of a task: the bash script, the declared names and patterns, and the settings of its process.
 
-    `memory` is in mebibytes; `shell` are the words that run the script.
+    `memory` is in mebibytes; `shell` are the words that run the script, `commands` those whose output is an output.
     """
 
     bash: str
     inputs: list[str]
     patterns: list[str]
     emits: list[str]
+    commands: list[str]
     when: bool
     tag: str
     cpus: int

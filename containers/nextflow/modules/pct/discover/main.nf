@@ -7,37 +7,30 @@ process PCT_DISCOVER {
 
     input:
     tuple val(meta), path(source)
+    path preset
 
     output:
     tuple val(meta), path("${prefix}.manifest.arrow"), emit: manifest
-    path "versions.yml", emit: versions
+    tuple val("${task.process}"), val('pct-discover'), eval("pct-discover --version | sed 's/.* //'"), topic: versions, emit: versions_pct_discover
 
     when:
     task.ext.when == null || task.ext.when
 
     script:
     def args = task.ext.args ?: ''
+    def by_preset = preset ? "--preset ${preset}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     pct-discover \\
         ${source} \\
+        ${by_preset} \\
         ${args} \\
         --output ${prefix}.manifest.arrow
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-discover: \$(pct-discover --version | sed 's/.* //')
-    END_VERSIONS
     """
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     touch ${prefix}.manifest.arrow
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-discover: \$(pct-discover --version | sed 's/.* //')
-    END_VERSIONS
     """
 }

@@ -10,7 +10,7 @@ process PCT_EXTRACT {
 
     output:
     tuple val(meta), path("${prefix}.bundle"), emit: bundle
-    path "versions.yml", emit: versions
+    tuple val("${task.process}"), val('pct-extract'), eval("pct-extract --version | sed 's/.* //'"), topic: versions, emit: versions_pct_extract
 
     when:
     task.ext.when == null || task.ext.when
@@ -26,21 +26,11 @@ process PCT_EXTRACT {
         --threads ${task.cpus} \\
         ${args} \\
         --output ${prefix}.bundle
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-extract: \$(pct-extract --version | sed 's/.* //')
-    END_VERSIONS
     """
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     mkdir ${prefix}.bundle
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-extract: \$(pct-extract --version | sed 's/.* //')
-    END_VERSIONS
     """
 }

@@ -11,7 +11,7 @@ process PCT_WRITE {
 
     output:
     tuple val(meta), path("${prefix}.parquet"), emit: parquet
-    path "versions.yml", emit: versions
+    tuple val("${task.process}"), val('pct-write'), eval("pct-write --version | sed 's/.* //'"), topic: versions, emit: versions_pct_write
 
     when:
     task.ext.when == null || task.ext.when
@@ -24,21 +24,11 @@ process PCT_WRITE {
         ${profiles} \\
         ${args} \\
         --output ${prefix}.parquet
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-write: \$(pct-write --version | sed 's/.* //')
-    END_VERSIONS
     """
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     touch ${prefix}.parquet
-
-    cat <<-END_VERSIONS > versions.yml
-    "${task.process}":
-        pct-write: \$(pct-write --version | sed 's/.* //')
-    END_VERSIONS
     """
 }
