@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,14 @@ class Job:
         return self.folder / "plate.parquet"
 
     def words(self, *more: str) -> list[str]:
-        given = [f"source={DEMO}", "part_size=1", "shards=2", f"container={self.container}", *self.settings]
+        given = [
+            f"source={DEMO}",
+            "output=plate.parquet",
+            "part_size=1",
+            "shards=2",
+            f"container={self.container}",
+            *self.settings,
+        ]
         return [engine("snakemake"), "-s", str(SNAKEFILE), "--cores", "1", *more, "--config", *given]
 
     def run(self, *more: str) -> str:
@@ -63,8 +71,46 @@ def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, 
     warnings = [line for line in said.splitlines() if line.startswith("pct-join: warning: ")]
     assert sum(int(re.findall(r"(\d+) objects? dropped", line)[0]) for line in warnings) == 5
     assert "pct-join: cells: " not in said
-    assert not (tmp_path / "work" / "bundle").exists()
+    assert not (tmp_path / "work" / "plate" / "bundle").exists()
     assert "Nothing to be done" in job.run()
+    # Snakemake's own report takes the plate's.
+    job.run("--report", "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as report:
+        assert [name for name in report.namelist() if name.endswith("plate.html")], report.namelist()
+
+
+def test_several_plates_in_one_run(container: str, tmp_path: Path, convert: Convert) -> None:
+    platemap = tmp_path / "dose.csv"
+    platemap.write_text(PLATEMAP)
+    sheet = tmp_path / "plates.csv"
+    sheet.write_text(f"plate,source,platemap\none,{DEMO},{platemap}\ntwo,{DEMO},\n")
+    job = Job(tmp_path, container, (f"samplesheet={sheet}", "output=results/{plate}.parquet", "shards=1"))
+    said = job.run()
+    assert said.count("pct-join: warning: ") >= 2
+    for plate, words in (("one", ["--platemap", str(platemap)]), ("two", [])):
+        wanted = convert(DEMO, "pipe", Options(discover=PARTS, join=words))
+        assert (tmp_path / "results" / f"{plate}.parquet").read_bytes() == wanted.read_bytes()
+        assert (tmp_path / "results" / f"{plate}.html").stat().st_size
+    platemap.write_text(PLATEMAP.replace("A01,1", "A01,7"))
+    again = run(job.words("--dry-run"), tmp_path).stdout
+    assert (again.count("rule join:"), again.count("wildcards: plate=two")) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "output", "said"),
+    [
+        ("one,a,\none,b,\n", "{plate}.parquet", "two rows are of the plate one"),
+        (",a,\n", "{plate}.parquet", "every row needs a plate and a source"),
+        ("one,a,\n", "plate.parquet", "output has to name {plate}"),
+    ],
+)
+def test_a_samplesheet_that_cannot_be_meant_is_refused(rows: str, output: str, said: str, tmp_path: Path) -> None:
+    sheet = tmp_path / "plates.csv"
+    sheet.write_text(f"plate,source,platemap\n{rows}")
+    job = Job(tmp_path, "", (f"samplesheet={sheet}", f"output={output}"))
+    ended = run(job.words(), tmp_path)
+    assert ended.returncode != 0
+    assert said in ended.stdout
 
 
 def test_the_workflow_runs_in_charliecloud(tmp_path: Path, convert: Convert) -> None:
@@ -93,7 +139,7 @@ def test_a_killed_run_goes_on_where_it_was(container: str, tmp_path: Path, conve
     # Somebody who is about to write the platemap: pct-join waits for it, also after Snakemake is gone.
     writer = _killed_while_joining(job, platemap, log)
     try:
-        before = (tmp_path / "work" / "manifest.arrow").stat()
+        before = (tmp_path / "work" / "plate" / "manifest.arrow").stat()
         assert not job.output.exists()
         (maps / "whole.csv").write_text(PLATEMAP)
         (maps / "whole.csv").replace(platemap)
@@ -103,7 +149,7 @@ def test_a_killed_run_goes_on_where_it_was(container: str, tmp_path: Path, conve
         said = job.run("--rerun-incomplete")
     finally:
         os.close(writer)
-    after = (tmp_path / "work" / "manifest.arrow").stat()
+    after = (tmp_path / "work" / "plate" / "manifest.arrow").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     # What the kill found half extracted is made again, not what was being joined.
     joined = _shards("join", log.read_text())
@@ -117,7 +163,7 @@ def test_a_killed_run_goes_on_where_it_was(container: str, tmp_path: Path, conve
 
 def _shards(rule: str, said: str) -> set[str]:
     """List the shares for which a run of Snakemake began a rule."""
-    return set(re.findall(rf"rule {rule}:.*?wildcards: shard=(\d+)", said, re.DOTALL))
+    return set(re.findall(rf"rule {rule}:.*?wildcards: plate=\S+, shard=(\d+)", said, re.DOTALL))
 
 
 def _unpacked_image(folder: Path) -> Path:
