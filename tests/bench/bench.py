@@ -2,6 +2,7 @@
 
     make bench ARGS='--folders 36 288 --runs 5 --work /scratch/bench --peer'
     make bench ARGS='--folders 36 288 --runs 5 --parts 2000 --against REV'
+    make bench ARGS='--workers 1,2,4,8,16 --folders 288'
 
 Prints Markdown tables of medians and ratios on stdout. Executables are those beside the running Python.
 """
@@ -14,7 +15,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +44,7 @@ from bench_verdicts import (
     verdict_lines,
     verdicts,
 )  # fmt: skip
+from bench_workers import curve_lines, curve_svg, speedups, workers_group
 from plates import Plate, write_csv
 
 TOOLS = ("pct-discover", "pct-extract", "pct-join", "pct-write", "pct-report", "pct-flow")
@@ -217,6 +219,29 @@ def remarks(taken: dict[str, Taken]) -> Iterator[str]:
         yield f"`pct-flow` takes {over:.2f} s more than the pipe, a bare flow {bare:.2f} s: {beyond}."
 
 
+def scaling(options: Options, counts: Sequence[int], svg: Path) -> int:
+    """Measure the flow by numbers of workers and draw the curve; 1 if any of them failed."""
+    outputs = options.work / "outputs"
+    outputs.mkdir(parents=True, exist_ok=True)
+    group = workers_group(options, counts, outputs)
+    taken = run_group(group, options.runs)
+    print("\n".join(table_lines(group, taken)))
+    points = speedups(counts, taken)
+    if points:
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        svg.write_text(curve_svg(points, group.title))
+        print("\n".join([*curve_lines(points), "", f"drawn in {svg}"]))
+    return int(any(result.failure for result in taken.values()))
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read numbers from 1, with commas between them."""
+    numbers = tuple(int(number) for number in text.split(","))
+    if min(numbers) < 1:
+        raise ValueError
+    return numbers
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(prog="bench.py", description="Time the tools on generated plates.")
@@ -228,6 +253,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", type=int, default=1000, metavar="N", help="how many tiny parts (%(default)s)")
     parser.add_argument(
         "--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS)
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_numbers,
+        metavar="N,N,...",
+        help="only measure pct-flow by so many workers, and draw the curve",
+    )
+    parser.add_argument(
+        "--svg", type=Path, default=Path("build/workers.svg"), metavar="FILE", help="curve (%(default)s)"
     )
     parser.add_argument("--against", metavar="REV", help="compare this tree with a commit instead")
     parser.add_argument("--peer", action="store_true", help="install CytoTable and measure it side by side")
@@ -250,6 +284,8 @@ def main(argv: list[str] | None = None) -> int:
         options = Options(
             work, folders, words.cells, words.features, words.runs, only, peer, words.peer_runs, words.parts
         )
+        if words.workers:
+            return scaling(options, words.workers, words.svg)
         if words.against:
             return compare(options, words.against)
         measured: list[Measured] = []
