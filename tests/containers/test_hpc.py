@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pycytominer_transform.common.model.version import tool_version
 from services import CONTAINERS, ONE_FOLDER_A_PART, PATIENCE, environment, plain, run, write_plate
 
 pytestmark = pytest.mark.containers
 DOCKER = shutil.which("docker", path="/usr/bin") or "docker"
 NOBODY = 65534
+DEFINITION = CONTAINERS / "hpc" / "pct-flow.def"
+VERSION = tool_version()
 
 
 @dataclass
@@ -81,6 +84,31 @@ def test_flow(user: User, expected: bytes) -> None:
     assert ran.returncode == 0, ran.stderr
     assert (user.home / "flow.parquet").read_bytes() == expected
     assert all(line.startswith("pct-flow: ") for line in ran.stderr.splitlines()), ran.stderr
+
+
+def section(name: str) -> str:
+    """Give the text of a section of Apptainer's definition."""
+    _, _, rest = DEFINITION.read_text().partition(f"\n%{name}\n")
+    return rest.partition("\n%")[0]
+
+
+def test_apptainers_definition_is_of_the_saved_image() -> None:
+    header = dict(line.split(": ") for line in DEFINITION.read_text().split("\n%")[0].splitlines() if line[0] != "#")
+    assert header == {"Bootstrap": "docker-archive", "From": "pct-flow.tar"}
+    for name in ("runscript", "test", "help"):
+        assert section(name).strip(), name
+
+
+def test_apptainers_scripts_run_in_the_image(user: User, expected: bytes) -> None:
+    # Apptainer itself was not at hand: the image runs its scripts by sh, as Apptainer would.
+    for name in ("runscript", "test"):
+        (user.home / f"{name}.sh").write_text(section(name))
+    in_image = "sed 's/-- pct-flow/-- sh \"$script\"/' pct/bin/pct-flow > in-image; export script; bash in-image"
+    ran = user.run(f"script=test.sh; {in_image}")
+    assert (ran.returncode, ran.stdout) == (0, f"pct {VERSION}\n"), ran.stderr
+    ran = user.run(f"script=runscript.sh; {in_image} convert plate1 -o run.parquet {' '.join(ONE_FOLDER_A_PART)}")
+    assert ran.returncode == 0, ran.stderr
+    assert (user.home / "run.parquet").read_bytes() == expected
 
 
 def test_failures_come_through(user: User) -> None:
