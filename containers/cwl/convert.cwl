@@ -9,17 +9,22 @@ requirements:
 inputs:
   source: [Directory, File]
   output: {type: string, default: profiles.parquet}
+  report_name: {type: string, default: report.html}
   shards:
     type: int[]
     default: [1]
     doc: The numbers of the shares, from 1 to their number; pct-write refuses to go on where one is missing.
   part_size: string?
+  preset: [string?, File?]
+  platemap: File?
+  sql: File?
   threads: {type: int, default: 2}
   memory: string?
   discover_options: string[]?
   extract_options: string[]?
   join_options: string[]?
   write_options: string[]?
+  report_options: string[]?
 
 steps:
   discover:
@@ -27,6 +32,7 @@ steps:
     in:
       source: source
       part_size: part_size
+      preset: preset
       more: discover_options
     out: [manifest]
   extract:
@@ -47,6 +53,8 @@ steps:
       bundle: extract/bundle
       threads: threads
       memory: memory
+      platemap: platemap
+      sql: sql
       more: join_options
     out: [profiles]
   write:
@@ -56,8 +64,18 @@ steps:
       output: output
       more: write_options
     out: [parquet]
+  make_report:
+    run: pct-report.cwl
+    in:
+      parquet: write/parquet
+      output: report_name
+      more: report_options
+    out: [report]
 
 outputs:
   parquet:
     type: [File, Directory]
     outputSource: write/parquet
+  report:
+    type: File
+    outputSource: make_report/report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from converting import Convert, Options
 from engines import CONTAINERS, DEMO, STAGES, engine, run
@@ -43,6 +44,7 @@ def test_the_workflow_gives_what_the_pipe_gives(words: list[str], tmp_path: Path
     assert ended.returncode == 0, ended.stdout
     wanted = convert(DEMO, "pipe", Options(discover=PARTS, join=["--unmatched", "keep"]))
     assert (tmp_path / "made" / "plate.parquet").read_bytes() == wanted.read_bytes()
+    assert "</html>" in (tmp_path / "made" / "report.html").read_text()
 
 
 def test_a_source_that_is_one_file(words: list[str], tmp_path: Path, convert: Convert) -> None:
@@ -54,11 +56,15 @@ def test_a_source_that_is_one_file(words: list[str], tmp_path: Path, convert: Co
     assert (tmp_path / "made" / "plate.parquet").read_bytes() == wanted.read_bytes()
 
 
-def test_a_folder_of_files_by_part(tmp_path: Path) -> None:
-    given = inputs(tmp_path, DEMO, output="by-part")
+def test_a_folder_of_files_by_part_with_a_platemap(tmp_path: Path) -> None:
+    (tmp_path / "dose.csv").write_text("Well,Metadata_Dose\nA01,1\n")
+    platemap = {"class": "File", "path": str(tmp_path / "dose.csv")}
+    given = inputs(tmp_path, DEMO, output="by-part", platemap=platemap)
     ended = run([engine("cwltool"), "--no-container", "--outdir", "made", CWL / "convert.cwl", given], tmp_path)
     assert ended.returncode == 0, ended.stdout
-    assert len(list((tmp_path / "made" / "by-part").glob("part-*.parquet"))) == 6
+    parts = list((tmp_path / "made" / "by-part").glob("part-*.parquet"))
+    assert len(parts) == 6
+    assert all("Metadata_Dose" in pq.read_schema(part).names for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_shares_that_do_not_make_a_whole_are_refused(shards: list[int], said: st
     assert not (tmp_path / "made" / "plate.parquet").exists()
 
 
-@pytest.mark.parametrize("name", ["convert", *(f"pct-{stage}" for stage in STAGES)])
+@pytest.mark.parametrize("name", ["convert", *(f"pct-{stage}" for stage in (*STAGES, "report"))])
 def test_the_files_are_valid(name: str, tmp_path: Path) -> None:
     ended = run([engine("cwltool"), "--validate", CWL / f"{name}.cwl"], tmp_path)
     assert ended.returncode == 0, ended.stdout

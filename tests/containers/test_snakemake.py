@@ -65,9 +65,13 @@ def container(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, convert: Convert) -> None:
-    job = Job(tmp_path, container)
+    platemap = tmp_path / "maps" / "dose.csv"
+    platemap.parent.mkdir()
+    platemap.write_text(PLATEMAP)
+    job = Job(tmp_path, container, (f"platemap={platemap}",))
     said = job.run()
-    assert job.output.read_bytes() == convert(DEMO, "pipe", Options(discover=PARTS)).read_bytes()
+    wanted = convert(DEMO, "pipe", Options(discover=PARTS, join=["--platemap", str(platemap)]))
+    assert job.output.read_bytes() == wanted.read_bytes()
     warnings = [line for line in said.splitlines() if line.startswith("pct-join: warning: ")]
     assert sum(int(re.findall(r"(\d+) objects? dropped", line)[0]) for line in warnings) == 5
     assert "pct-join: cells: " not in said
@@ -79,12 +83,12 @@ def test_the_workflow_gives_what_the_pipe_gives(container: str, tmp_path: Path, 
         assert [name for name in report.namelist() if name.endswith("plate.html")], report.namelist()
 
 
-def test_several_plates_in_one_run(container: str, tmp_path: Path, convert: Convert) -> None:
+def test_several_plates_in_one_run(tmp_path: Path, convert: Convert) -> None:
     platemap = tmp_path / "dose.csv"
     platemap.write_text(PLATEMAP)
     sheet = tmp_path / "plates.csv"
     sheet.write_text(f"plate,source,platemap\none,{DEMO},{platemap}\ntwo,{DEMO},\n")
-    job = Job(tmp_path, container, (f"samplesheet={sheet}", "output=results/{plate}.parquet", "shards=1"))
+    job = Job(tmp_path, "", (f"samplesheet={sheet}", "output=results/{plate}.parquet", "shards=1"))
     said = job.run()
     assert said.count("pct-join: warning: ") >= 2
     for plate, words in (("one", ["--platemap", str(platemap)]), ("two", [])):
