@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pycytominer_transform.common.errors import BadDatasetError
+from pycytominer_transform.common.formats.image_sets import ImageSetPart, ImageSetRows, cut_into_parts
 from pycytominer_transform.common.formats.samples import TableSample, names_well_or_site, wells_and_sites
 from pycytominer_transform.common.formats.source_layout import DatasetTable
 from pycytominer_transform.common.formats.sqlite.files import (
@@ -16,12 +17,7 @@ from pycytominer_transform.common.formats.sqlite.files import (
     declared_columns,
     rowid_name,
 )
-from pycytominer_transform.common.formats.sqlite.image_sets import (
-    SqlitePart,
-    SqliteTable,
-    cut_into_parts,
-    find_image_sets,
-)
+from pycytominer_transform.common.formats.sqlite.image_sets import find_image_sets
 from pycytominer_transform.common.formats.sqlite.object_table import (
     columns_in,
     columns_of_none,
@@ -188,7 +184,7 @@ def read_sqlite_dataset(
     if missing := [table for table in samples if table not in names]:
         raise BadDatasetError(f"{shown}: no table {listed(missing)} (there is {listed(sorted(names.values()))})")
     size, mark = place.fingerprint()
-    tables: dict[str, SqliteTable] = {}
+    tables: dict[str, ImageSetRows] = {}
     with connect(path, shown) as connection:
         for table, sample in samples.items():
             name = names[table]
@@ -235,7 +231,7 @@ def _missing_keys(table: str, columns: Iterable[str], preset: Preset) -> list[st
     return [key for key in keys if not {key.lower(), f"metadata_{key}".lower()} & lowered]
 
 
-def _check_rows(connection: sqlite3.Connection, table: SqliteTable, shown: str) -> None:
+def _check_rows(connection: sqlite3.Connection, table: ImageSetRows, shown: str) -> None:
     """Refuse a table with a damaged index, which finds more or fewer rows than the table has."""
     name, rowid = quoted(table.name), rowid_name(table.columns)
     if not table.runs_of or connection.execute(f"PRAGMA index_list({name})").fetchone() is None:
@@ -254,14 +250,14 @@ def _check_rows(connection: sqlite3.Connection, table: SqliteTable, shown: str) 
         )
 
 
-def _rows_of(part: SqlitePart, table: str, preset: Preset) -> int:
+def _rows_of(part: ImageSetPart, table: str, preset: Preset) -> int:
     """Return how many rows a part has of a table; -1 where not each row of the SQLite table has an object of it."""
     rows = part.rows_of(table)
     return -1 if rows and preset.is_object_table(part.tables[table].name) else rows
 
 
 def _sample_rows(
-    connection: sqlite3.Connection, table: SqliteTable, preset: Preset, sample: TableSample, condition: str
+    connection: sqlite3.Connection, table: ImageSetRows, preset: Preset, sample: TableSample, condition: str
 ) -> None:
     """Sample rows from the beginning, the middle and the end of a table."""
     name, rowid = quoted(table.name), rowid_name(table.columns)
