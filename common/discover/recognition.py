@@ -19,7 +19,10 @@ from pycytominer_transform.common.storage.location import Location
 from pycytominer_transform.common.storage.tree import Folder
 
 _OTHER_KINDS = (
-    ("*.parquet", "a Parquet file, as pct-write writes it; there is nothing to convert"),
+    (
+        "*.parquet",
+        "a Parquet file without a column Metadata_ImageNumber or Metadata_CellID; give the folder if it is one of several",
+    ),
     ("*.arrow", "an Arrow file; if it is a manifest, give it to pct-extract"),
     ("*.tif", "an image; measure it first, with CellProfiler for instance"),
     ("*.tiff", "an image; measure it first, with CellProfiler for instance"),
@@ -44,7 +47,10 @@ def recognise(root: Location, tree: Sequence[Folder], compartments: Sequence[str
     DataError
         None fits, or several do.
     """
-    fitting = [preset for kind in FORMATS for preset in _fitting_presets(root, tree, kind, compartments)]
+    fitting: list[Preset] = []
+    for is_output in (False, True):
+        kinds = [kind for kind in FORMATS if layout_of(kind).is_output == is_output] if not fitting else []
+        fitting += [preset for kind in kinds for preset in _fitting_presets(root, tree, kind, compartments)]
     if len(fitting) > 1:
         names = " or ".join(f"--preset {preset.name}" for preset in fitting)
         shown = listed([preset.name for preset in fitting])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pycytominer_transform.common.model.conversion import number_of
 from pycytominer_transform.common.model.naming import WHOLE_NUMBER
 from pycytominer_transform.common.model.preset import Preset
 
@@ -15,6 +16,7 @@ Run = tuple[int, int]
 """The numbers of the first and last of some rows that follow each other."""
 ImageSet = tuple[Any, Any]
 """Table number and image number, equal where they are joined as equal, however they are stored."""
+_NUMBER_AS_TEXT = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,20 @@ def with_keys(table: ImageSetRows, key: Callable[[ImageSet], ImageSet]) -> Image
     for image_set, runs in table.runs_of.items():
         runs_of[key(image_set)] += runs
     return replace(table, rows_of=rows_of, runs_of=runs_of)
+
+
+def joined_as(image_set: ImageSet) -> ImageSet:
+    """Return the numbers of an image set as the joined rows have them: ``'1'`` and ``1.0`` are 1."""
+    table_number, image_number = image_set
+    if isinstance(table_number, str) and _NUMBER_AS_TEXT.fullmatch(table_number):
+        table_number = int(table_number)
+    try:
+        if isinstance(image_number, str | bytes):
+            text = image_number if isinstance(image_number, str) else image_number.decode()
+            image_number = number_of(text, "int64")
+    except (ValueError, OverflowError):
+        pass  # Refused, with its row, when the rows are read.
+    return table_number, image_number
 
 
 def _sort_key(image_set: ImageSet) -> tuple[tuple[int, float, str], ...]:

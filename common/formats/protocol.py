@@ -35,10 +35,13 @@ class Layout(Protocol):
         Names of files that no other kind has, as globs in lower case; the layouts of the others do not see them.
     unread_files : tuple of (str, str)
         Such names of files that lie beside these and are not read, each with what it is.
+    is_output : bool
+        Whether such files may be what became of a source, so that they are none where a source of another kind is.
     """
 
     own_files: tuple[str, ...] = ()
     unread_files: tuple[tuple[str, str], ...] = ()
+    is_output: bool = False
 
     @abstractmethod
     def fits(self, root: Location, tree: Sequence[Folder], preset: Preset, compartments: Sequence[str]) -> bool:

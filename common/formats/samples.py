@@ -16,7 +16,7 @@ from pycytominer_transform.common.model.column_types import (
 from pycytominer_transform.common.model.manifest import Column, TableSchema
 from pycytominer_transform.common.model.naming import DATASET, PLATE, SITE, TABLE_NUMBER, WELL, final_names, listed
 from pycytominer_transform.common.model.preset import Preset
-from pycytominer_transform.common.model.roles import role_of
+from pycytominer_transform.common.model.roles import Role, role_of
 
 _MOST_NAME = 10_000
 """Characters in a column's name."""
@@ -108,16 +108,7 @@ class TableSample:
         """
         partial = self.partial_columns() if only_common else {}
         kept = [name for name in self.columns if name not in partial]
-        named = final_names(
-            kept,
-            prefix=prefix,
-            metadata_prefix=preset.image.capitalize(),
-            is_identifying=lambda column: preset.is_identifying(column, compartments),
-        )
-        for name in kept:
-            bare = name.removeprefix(f"{prefix}_")
-            if name in preset.unprefixed and bare not in kept:
-                named[name] = bare
+        named = self.final_names(kept, prefix, preset, compartments)
         parents = {f"Metadata_{preset.parent_column(prefix, other)}".lower() for other in compartments}
         refuse_own_names(self.table, named)
         for name in kept:
@@ -131,9 +122,29 @@ class TableSample:
         columns = []
         for name in kept:
             final, kind = named[name], self.fixed.get(name) or self.columns[name].decide()
-            role = preset.role_of(final) or role_of(final, kind, is_of_image=self.table == preset.image)
+            role = preset.role_of(final) or self.role_of(name, final, kind, is_of_image=self.table == preset.image)
             columns.append(Column(name, final, kind, role, preset.unit_of(final)))
         return TableSchema(self.table, prefix, tuple(columns))
+
+    def final_names(
+        self, columns: Sequence[str], prefix: str, preset: Preset, compartments: Sequence[str]
+    ) -> dict[str, str]:
+        """Return the final names of columns by their names in the source; see `naming.final_names`."""
+        named = final_names(
+            columns,
+            prefix=prefix,
+            metadata_prefix=preset.image.capitalize(),
+            is_identifying=lambda column: preset.is_identifying(column, compartments),
+        )
+        for name in columns:
+            bare = name.removeprefix(f"{prefix}_")
+            if name in preset.unprefixed and bare not in columns:
+                named[name] = bare
+        return named
+
+    def role_of(self, column: str, name: str, kind: ColumnType, *, is_of_image: bool) -> Role:
+        """Return the role of a column, by its final name and its type; by its source, where that says one."""
+        return role_of(name, kind, is_of_image=is_of_image)
 
 
 def names_well_or_site(column: str) -> bool:

@@ -18,7 +18,7 @@ from pycytominer_transform.common.model.roles import ROLES, Role, unit_in_name
 PRESET_VERSION = 1
 _TEXT_SIGN = ": text"
 ANY_NAME = "*"
-Format = Literal["csv", "harmony", "npz", "sqlite"]
+Format = Literal["csv", "harmony", "npz", "parquet", "sqlite"]
 """The kinds of files: each is a package of this name in `common.formats`."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 _CHOICES = {"format": FORMATS, "column_names": ("prefixed", "kept"), "empty_text": ("kept", "null")}
@@ -34,7 +34,7 @@ class Sign:
     table : str
         Lower-case name of the table that has it.
     column : str
-        Its name in the source, as a glob.
+        Its name in the source, as a glob; with ``|`` between them several, of which one is enough.
     is_text : bool
         Whether it must be declared as text as well.
     """
@@ -52,7 +52,8 @@ class Sign:
     def is_among(self, columns: Mapping[str, str]) -> bool:
         """Return whether it is among a table's columns, given with their declared types."""
         return any(
-            fnmatch.fnmatchcase(name, self.column) and (not self.is_text or declares_text(declared))
+            any(fnmatch.fnmatchcase(name, column) for column in self.column.split("|"))
+            and (not self.is_text or declares_text(declared))
             for name, declared in columns.items()
         )
 
@@ -87,7 +88,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The version of this form, 1.
     name, title : str
         The name for ``--preset``, and a line for people.
-    format : {'csv', 'sqlite', 'npz', 'harmony'}
+    format : {'csv', 'sqlite', 'npz', 'harmony', 'parquet'}
         The kind of files.
     table_name : str
         How a table is named in the source; ``*`` for one table in each file.

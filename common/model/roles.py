@@ -68,14 +68,18 @@ def field_metadata(role: Role, unit: str = "") -> dict[bytes, bytes]:
     return {_KEY: role.encode()} | ({_UNIT_KEY: unit.encode()} if unit else {})
 
 
+def said_role(field: pa.Field) -> Role | None:
+    """Return the role that an Arrow field's metadata say, else None."""
+    said = (field.metadata or {}).get(_KEY, b"").decode(errors="replace")
+    return next((role for role in ROLES if said == role), None)
+
+
 def role_of_field(field: pa.Field) -> Role:
     """Return the role that an Arrow field's metadata say, else what its name and type say."""
     import pyarrow as pa
 
-    said = (field.metadata or {}).get(_KEY, b"").decode(errors="replace")
-    for role in ROLES:
-        if said == role:
-            return role
+    if role := said_role(field):
+        return role
     is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
     return role_of(field.name, "float64" if is_number else "string")
 

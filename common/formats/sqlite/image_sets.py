@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import defaultdict
 from itertools import pairwise
 
-from pycytominer_transform.common.formats.image_sets import ImageSet, ImageSetRows, Run, with_keys
+from pycytominer_transform.common.formats.image_sets import ImageSet, ImageSetRows, Run, joined_as, with_keys
 from pycytominer_transform.common.formats.sqlite.files import rowid_name
-from pycytominer_transform.common.model.conversion import number_of
 from pycytominer_transform.common.model.naming import quoted
 from pycytominer_transform.common.model.preset import Preset
-
-_NUMBER_AS_TEXT = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 def find_image_sets(connection: sqlite3.Connection, name: str, columns: dict[str, str], preset: Preset) -> ImageSetRows:
@@ -41,7 +37,7 @@ def find_image_sets(connection: sqlite3.Connection, name: str, columns: dict[str
     whole_numbers = all(
         number is None or (not isinstance(number, str | bytes) and number % 1 == 0) for number, _ in rows_of
     )
-    return with_keys(ImageSetRows(name, columns, rows_of, runs_of, whole_numbers), _joined_as)
+    return with_keys(ImageSetRows(name, columns, rows_of, runs_of, whole_numbers), joined_as)
 
 
 def _has_rowids(connection: sqlite3.Connection, name: str, rowid: str) -> bool:
@@ -51,17 +47,3 @@ def _has_rowids(connection: sqlite3.Connection, name: str, rowid: str) -> bool:
         return first is None or first[0] is not None
     except sqlite3.OperationalError:
         return False  # A view, or a table made WITHOUT ROWID.
-
-
-def _joined_as(image_set: ImageSet) -> ImageSet:
-    """Return the numbers of an image set as the joined rows have them: ``'1'`` and ``1.0`` are 1."""
-    table_number, image_number = image_set
-    if isinstance(table_number, str) and _NUMBER_AS_TEXT.fullmatch(table_number):
-        table_number = int(table_number)
-    try:
-        if isinstance(image_number, str | bytes):
-            text = image_number if isinstance(image_number, str) else image_number.decode()
-            image_number = number_of(text, "int64")
-    except (ValueError, OverflowError):
-        pass  # Refused, with its row, when the rows are read.
-    return table_number, image_number
