@@ -21,7 +21,7 @@ from pycytominer_transform.common.storage.tree import Folder
 _OTHER_KINDS = (
     (
         "*.parquet",
-        "a Parquet file without a column Metadata_ImageNumber or Metadata_CellID; give the folder if it is one of several",
+        "a Parquet file without a column Metadata_ImageNumber or Metadata_CellID; of several tables, give the folder",
     ),
     ("*.arrow", "an Arrow file; if it is a manifest, give it to pct-extract"),
     ("*.tif", "an image; measure it first, with CellProfiler for instance"),

@@ -116,8 +116,15 @@ def _texts(values: pa.ChunkedArray) -> pa.Array:
 
 
 def _places(image_sets: pa.DictionaryArray) -> pa.Array:
-    """Return the place of each row, from 1, among those of its file."""
+    """Return the place of each row, from 1, among those of its image set."""
+    import numpy as np
     import pyarrow as pa
 
-    rows = [pa.arange(1, each["counts"] + 1) for each in image_sets.value_counts().to_pylist()]
-    return pa.concat_arrays(rows or [pa.array([], pa.int64())]).cast(pa.string())
+    codes = image_sets.indices.to_numpy()
+    counts = np.bincount(codes)
+    places = np.empty(len(codes), np.int64)
+    # Rows of an image set need not follow each other.
+    places[np.argsort(codes, kind="stable")] = np.arange(1, len(codes) + 1) - np.repeat(
+        counts.cumsum() - counts, counts
+    )
+    return pa.array(places).cast(pa.string())

@@ -335,7 +335,7 @@ def _read_table(dataset: _Dataset, table: str, preset: Preset, sample: ParquetSa
             note = f"table {table}: passed over {count(len(nested), 'column')} of lists or the like: {listed(nested)}"
         if preset.is_single_table and not _has_signs(schema, preset):
             raise BadDatasetError(
-                f"{shown}: no column {listed([sign.column for sign in preset.signs])} of numbers or text"
+                f"{shown}: no column {listed([sign.column for sign in preset.signs])} of plain values"
             )
         if absent := _missing_keys(table, schema.names, preset):
             raise BadDatasetError(f"{shown}: no column {listed(absent)} of numbers; is it a {table} table?")
