@@ -1,6 +1,6 @@
 """Fuzz the tools: odd and spoilt inputs, made by a seed, each of which they must survive and answer in one line.
 
-    python tests/fuzz/run.py --seconds 600 [csv sqlite npz stages words]
+    python tests/fuzz/run.py --seconds 600 [csv sqlite npz parquet stages words]
     python tests/fuzz/run.py --replay FINDING
 
 Every target runs in a process of its own, since a defect may well end it: with little memory, at the lowest priority,
@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-TARGETS = ("csv", "sqlite", "npz", "stages", "words")
+TARGETS = ("csv", "sqlite", "npz", "parquet", "stages", "words")
 
 _BATCH = 200
 _PATIENCE = 60

@@ -12,6 +12,7 @@ from cloud_servers import Bucket
 from converting import Convert, Options, differences, parquet_table, run
 from harmony_exports import Style, evaluation_of, object_rows, write_evaluation
 from npz_files import plate_file
+from parquet_files import write_tables
 from plates import Plate, write_csv
 from plates_awkward import AWKWARD
 from pycytominer_transform.tools import discover, extract
@@ -81,7 +82,12 @@ def _npz(folder: Path) -> Path:
     return folder / "plate"
 
 
-@pytest.mark.parametrize("write", [_packed, _npz])
+def _tables(folder: Path) -> Path:
+    plate = Plate(folders=3, cells=20, features=8)
+    return write_tables(write_csv(plate, folder / "csv"), folder / "plate", row_group_size=7)
+
+
+@pytest.mark.parametrize("write", [_packed, _npz, _tables])
 def test_other_kinds(write: Callable[[Path], Path], bucket: Bucket, convert: Convert, tmp_path: Path) -> None:
     bucket.upload_tree(write(tmp_path / "made"), "plate")
     assert parquet_table(assert_same_as_local(bucket, "plate", convert, tmp_path / "copy")).num_rows

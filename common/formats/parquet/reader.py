@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import DataError, SourceChangedError
-from pycytominer_transform.common.formats.parquet.columns import converted
+from pycytominer_transform.common.formats.parquet.columns import converted, stored_kind
 from pycytominer_transform.common.formats.parquet.files import ParquetTable, open_parquet
 from pycytominer_transform.common.formats.protocol import Reader
 from pycytominer_transform.common.formats.sqlite.object_table import only_objects
@@ -40,7 +40,8 @@ class ParquetReader(Reader):
         columns = self._manifest.schema_of(source.table).columns
         tables, rows_read, inflated = [table_of(columns, {}, 0)], 0, 0
         with open_parquet(file, shown) as opened:
-            stored = set(opened.schema.names)
+            # Another file may have values where this one has lists.
+            stored = {field.name for field in opened.schema if stored_kind(field.type) is not None}
             present = [column for column in columns if column.source in stored]
             for group in _row_groups(opened, source.row_ranges):
                 table = table_of(columns, group.read(present, bad), group.rows)

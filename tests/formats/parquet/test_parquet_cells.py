@@ -252,3 +252,10 @@ def test_any_rows_in_any_row_groups(
         for row in out
     ]  # fmt: skip
     assert list(map(repr, given_rows)) == list(map(repr, expected))
+
+
+def test_a_column_of_lists_in_one_of_two_files_is_null_there(tmp_path: Path, convert: Convert) -> None:
+    source = tmp_path / "s"
+    one_file(source, KEYS | {"x": [1, 2, 3, 4]}).rename(source / "a.parquet")
+    one_file(source, KEYS | {"x": [[1]] * 4})
+    assert parquet_table(convert(source))["x"].to_pylist() == [2, 4, 1, 3, None, None, None, None]

@@ -90,7 +90,7 @@ def test_tables_that_pct_write_wrote(made_of: str, tmp_path: Path, convert: Conv
     source = (
         write_csv(PLATE, tmp_path / "csv")
         if made_of == "csv"
-        else write_sqlite(PLATE, tmp_path / "plate.sqlite", SqliteStyle(made_of))
+        else write_sqlite(PLATE, tmp_path / "plate.sqlite", SqliteStyle(made_of))  # type: ignore[arg-type]
     )
     run("discover", source, "-o", tmp_path / "m")
     run("extract", tmp_path / "m", "-o", tmp_path / "bundle")
