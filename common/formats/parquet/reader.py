@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 1 << 14
-_COLUMNS_AT_ONCE = 256
+_COLUMNS_AT_ONCE = 64
 """Of a row group: a page of each is in memory."""
 
 
