@@ -123,7 +123,7 @@ class TableSample:
         for name in kept:
             final, kind = named[name], self.fixed.get(name) or self.columns[name].decide()
             role = preset.role_of(final) or self.role_of(name, final, kind, is_of_image=self.table == preset.image)
-            columns.append(Column(name, final, kind, role, preset.unit_of(final)))
+            columns.append(Column(name, final, kind, role, self.unit_of(name, final, preset)))
         return TableSchema(self.table, prefix, tuple(columns))
 
     def final_names(
@@ -145,6 +145,10 @@ class TableSample:
     def role_of(self, column: str, name: str, kind: ColumnType, *, is_of_image: bool) -> Role:
         """Return the role of a column, by its final name and its type; by its source, where that says one."""
         return role_of(name, kind, is_of_image=is_of_image)
+
+    def unit_of(self, column: str, name: str, preset: Preset) -> str:
+        """Return the unit of a column, by the preset or its final name; by its source, where that says one."""
+        return preset.unit_of(name)
 
 
 def names_well_or_site(column: str) -> bool:

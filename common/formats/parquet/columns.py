@@ -18,7 +18,7 @@ from pycytominer_transform.common.model.conversion import BadValues, arrow_type,
 from pycytominer_transform.common.model.manifest import Column, TableSchema
 from pycytominer_transform.common.model.naming import CELL_ID, DATASET, TABLE_NUMBER
 from pycytominer_transform.common.model.preset import Preset
-from pycytominer_transform.common.model.roles import Role, said_role
+from pycytominer_transform.common.model.roles import Role, said_role, unit_of_field
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,6 +61,7 @@ class ParquetSample(TableSample):
         self._keeps_ids = keeps_ids
         self._kinds: dict[str, set[StoredKind]] = {}
         self._roles: dict[str, Role] = {}
+        self._units: dict[str, str] = {}
 
     def keeps_ids_of(self, columns: Sequence[str]) -> bool:
         """Return whether the IDs of cells in a file are those of the output."""
@@ -74,6 +75,7 @@ class ParquetSample(TableSample):
             self._kinds.setdefault(field.name, set()).update([kind] if kind else [])
             if role := said_role(field):
                 self._roles.setdefault(field.name, role)
+            self._units.setdefault(field.name, unit_of_field(field))
 
     def schema(self, prefix: str, preset: Preset, compartments: Sequence[str], *, only_common: bool) -> TableSchema:
         """Decide the table's final column names and types; see `TableSample.schema`."""
@@ -97,6 +99,10 @@ class ParquetSample(TableSample):
     def role_of(self, column: str, name: str, kind: ColumnType, *, is_of_image: bool) -> Role:
         """Return the role that a file says, else that of the name and the type."""
         return self._roles.get(column) or super().role_of(column, name, kind, is_of_image=is_of_image)
+
+    def unit_of(self, column: str, name: str, preset: Preset) -> str:
+        """Return the unit that the preset or the name says, else that of the files."""
+        return super().unit_of(column, name, preset) or self._units[column]
 
     def _type_of(self, name: str, kinds: set[StoredKind]) -> ColumnType:
         """Return the type of a column: what is stored decides, but for numbers of images, objects and measurements."""
