@@ -35,6 +35,8 @@ for source in "$scratch"/presets/*; do
     "$scratch/shared/bin/pct-flow" -q "$source" --preset "$preset" -o "$scratch/$preset.parquet"
     calls+=("$preset" "$scratch/$preset.parquet")
 done
+"$scratch/shared/bin/pct-flow" -q "$scratch/cellprofiler_csv.parquet" --preset single_cells -o "$scratch/single_cells.parquet"
+calls+=(single_cells "$scratch/single_cells.parquet")
 PYTHONPATH=tests/oracle "$scratch/shared/bin/python" tests/inputs/twins.py "$scratch/twins"
 for preset in in_carta cell_health deepprofiler; do
     source=../shared/data/$preset

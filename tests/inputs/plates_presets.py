@@ -7,7 +7,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from harmony_exports import object_rows, write_evaluation
+from parquet_files import write_tables
 from plates import COMPARTMENTS, Plate, write_csv
 from plates_sheets import Line, Tables, column_place, small_tables, write_sheets
 from plates_sqlite import SqliteStyle, write_sqlite
@@ -41,7 +44,7 @@ def combined(tables: Tables, *, one_number: bool = True) -> list[Line]:
 
 
 def write_presets(folder: Path) -> None:
-    """Write one source for each preset, named after it; those of SQLite are files."""
+    """Write one source for each preset but `single_cells`, named after it; those of SQLite are files."""
     folder.mkdir()
     write_csv(PLATE, folder / "cellprofiler_csv")
     trees = {
@@ -53,9 +56,23 @@ def write_presets(folder: Path) -> None:
     for preset in ("cytominer_database", "jump"):
         write_sqlite(PLATE, folder / preset, SqliteStyle("cytominer_database"))
     write_evaluation(folder / "harmony", [object_rows("Nuclei", cells=12)])
+    write_tables(folder / "cellprofiler_csv", folder / "parquet_tables")
+    write_tables(folder / "cellprofiler_csv", folder / "parquet_named_tables", named=True)
+    _write_database_tables(folder / "cellprofiler_sqlite", folder / "parquet_database_tables")
     with closing(sqlite3.connect(folder / "jump")) as connection, connection:
         for name in ("Metadata_Plate", "Metadata_Well"):
             connection.execute(f"ALTER TABLE Image RENAME COLUMN Image_{name} TO {name}")
+
+
+def _write_database_tables(database: Path, folder: Path) -> None:
+    """Write each table of a database to a Parquet file of its name."""
+    folder.mkdir()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in names:
+            rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), folder / f"{name}.parquet")
 
 
 if __name__ == "__main__":
