@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import DataError, SourceChangedError
+from pycytominer_transform.common.formats.blank_rows import only_objects
 from pycytominer_transform.common.formats.parquet.columns import converted, stored_kind
 from pycytominer_transform.common.formats.parquet.files import ParquetTable, open_parquet
 from pycytominer_transform.common.formats.protocol import Reader
-from pycytominer_transform.common.formats.sqlite.object_table import only_objects
 from pycytominer_transform.common.model.conversion import BadValues, arrow_type, table_of
 from pycytominer_transform.common.model.manifest import Column, Manifest, Source
 from pycytominer_transform.common.model.parents import image_number, object_number

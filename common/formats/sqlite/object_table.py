@@ -6,14 +6,9 @@ each compartment are read as a table of its own. Its objects are the rows with a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
 
-from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.model.preset import Preset
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def compartments_in(columns: Iterable[str], preset: Preset) -> dict[str, str]:
@@ -51,45 +46,6 @@ def number_in(columns: Iterable[str], table: str, preset: Preset) -> str:
     """Return the column that numbers the objects of a compartment."""
     number = preset.object_number_of(table).lower()
     return next(column for column in columns if _bare(column).lower() == number)
-
-
-def only_objects(
-    table: pa.Table, keys: Sequence[str], shared: Collection[str], where: Callable[[int], str]
-) -> pa.Table:
-    """Return the rows of a table that are an object, or an image set: those with a value.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        The columns that number images and objects.
-    shared : collection of str
-        Columns that say nothing of whether there is an object.
-    where : callable
-        Names a row in messages, by its place in the table.
-
-    Raises
-    ------
-    DataError
-        A row holds values, but not the number of its image or object.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not any(table[key].null_count for key in keys):
-        return table
-    filled = pa.array([False] * table.num_rows)
-    for name in table.column_names:
-        if name not in shared:
-            values = table[name]
-            is_text = pa.types.is_string(values.type)
-            filled = pc.or_(filled, pc.fill_null(pc.not_equal(values, ""), False) if is_text else pc.is_valid(values))
-    for key in keys:
-        place = pc.index(pc.and_(filled, pc.is_null(table[key])), pa.scalar(True)).as_py()
-        if place >= 0:
-            raise DataError(
-                f"{where(place)}: has no {key.removeprefix('Metadata_')}, but other values; complete the row"
-            )
-    return table.filter(filled)
 
 
 def _bare(column: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycytominer_transform.common.errors import DataError, SourceChangedError
+from pycytominer_transform.common.formats.blank_rows import only_objects
 from pycytominer_transform.common.formats.protocol import Reader
 from pycytominer_transform.common.formats.sqlite import files as sqlite_files
 from pycytominer_transform.common.formats.sqlite.files import (
@@ -20,7 +21,6 @@ from pycytominer_transform.common.formats.sqlite.files import (
     rowid_name,
     sqlite_errors,
 )
-from pycytominer_transform.common.formats.sqlite.object_table import only_objects
 from pycytominer_transform.common.model.column_types import is_number, keeps_as_number, names_metadata
 from pycytominer_transform.common.model.conversion import (
     BadValues,
