@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -20,6 +21,12 @@ from pycytominer_transform.common.storage.temporary_names import TEMPORARY_SUFFI
 __all__ = ["Reference", "Said", "content", "cut_power", "flip_bits", "identity", "parts_in", "said"]
 
 Content = Mapping[str, bytes]
+_NEVER_BEGUN = re.compile(
+    r"Traceback \(most recent call last\):\n"
+    r"(?:  File \"(?:<string>|[^\"]*/multiprocessing/spawn\.py)\".*\n(?:    .*\n)*)+"
+    r"EOFError: Ran out of input\n"
+)
+"""What Python itself says in a Dask worker whose pct-flow was killed before it had told the worker what to do."""
 
 
 def content(path: Path) -> Content:
@@ -99,8 +106,10 @@ class Said:
     complaints: list[str]
 
 
-def said(text: str) -> Said:
+def said(text: str, *, was_killed: bool = False) -> Said:
     """Read the lines of ``--log-format json``, the last of which may be cut off."""
+    if was_killed:
+        text = _NEVER_BEGUN.sub("", text)
     done, summary, complaints = list[int](), dict[str, Any](), list[str]()
     lines = text.splitlines(keepends=True)
     for line in lines:

@@ -116,9 +116,9 @@ class Location:
         cache = str(self.folder.parent / "cache")
         return kept | {"HOME": str(self.folder / "home"), "TMPDIR": str(self.folder / "tmp"), "XDG_CACHE_HOME": cache}
 
-    def said(self, number: int) -> Said:
+    def said(self, number: int, *, was_killed: bool = False) -> Said:
         """Read what a run said."""
-        return said(self.told(number).read_text(errors="replace"))
+        return said(self.told(number).read_text(errors="replace"), was_killed=was_killed)
 
     @property
     def phase(self) -> str:
@@ -334,7 +334,8 @@ class Job:
         # An output folder that was replaced may lie among the parts until it is removed.
         if not (self._is_written() and self.place.is_folder):
             self._demand(self.reference.complain_of_parts(self.place.work, self._rotten))
-            self._look_at_parts(self.place.said(self.torture.runs), _EXPECTED.get(kill.victim))
+            run = self.place.said(self.torture.runs, was_killed=kill.victim == "flow")
+            self._look_at_parts(run, _EXPECTED.get(kill.victim))
         if kill.victim == "bits" and not self._is_written():
             random = Random(f"{self.plan.seed}/{self.torture.runs}/bits")
             rotten = flip_bits(random, self.place.work)
