@@ -46,16 +46,16 @@ test-quick: $(VENV)/.installed-test  ## one test of each tool, format and promis
 	$(BIN)/python -m pytest -q -m quick -n logical --dist worksteal $(ARGS)
 
 # The page of a report is looked at in Chromium (apt-get install chromium); without it those tests are skipped, and say so.
-test: test-announced $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run them all, in about 10 minutes
+test: test-announced $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## install what the tests need and run all but the longest, in about 10 minutes
 	$(BIN)/python -m pytest -n logical --dist worksteal --durations 25 --durations-min 5 $(ARGS)
 
 .PHONY: test-announced
 test-announced:
-	@echo "all tests: about 10 minutes on 2 processors ('make test-quick' takes 2)"
+	@echo "about 10 minutes on 2 processors ('make test-quick' takes 2); make test-endurance has the tests that take longest"
 	@[ -e $(VENV)/.installed-test ] || echo "first pip fetches what the tests need, about 1.5 GB installed"
 	@[ -e $(VENV)/.installed-azurite-$(AZURITE) ] || echo "and npm Azurite, a storage server"
 
-test-endurance: $(VENV)/.installed-test  ## the tests that take minutes: full disks, clocks that jump, many flows at once
+test-endurance: $(VENV)/.installed-test $(VENV)/.installed-azurite-$(AZURITE)  ## the tests that take longest: servers and workers that are killed, full disks, clocks that jump
 	$(BIN)/python -m pytest -m endurance --timeout 2400 -n logical --dist worksteal $(ARGS)
 
 test-ranges:  ## the exactness tests with the lowest and the newest libraries, and one environment shared with pycytominer

@@ -106,5 +106,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"real files not found ({REAL_DATA}); their generated twins were tested instead")
     if terminalreporter.config.getoption("-m") == "not containers and not endurance":
         there = "" if shutil.which("docker") else " (there is no docker here)"
-        terminalreporter.write_line("tests of full disks, jumping clocks and crowds were left out; make test-endurance")
+        terminalreporter.write_line("the tests that take longest were left out; make test-endurance")
         terminalreporter.write_line(f"tests of images and workflow engines were left out; make test-containers{there}")

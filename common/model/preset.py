@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -365,9 +366,10 @@ def parse_toml(content: bytes, what: str) -> dict[str, Any]:
         raise UsageError(f"{what} is not TOML: nested too deep") from error
 
 
-def packaged_presets() -> list[Preset]:
+@cache
+def packaged_presets() -> tuple[Preset, ...]:
     """Load all presets of the package."""
-    return [load_preset(name) for name in preset_names()]
+    return tuple(load_preset(name) for name in preset_names())
 
 
 def _packaged_folder() -> Path:

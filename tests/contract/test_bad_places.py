@@ -171,6 +171,7 @@ def flow(source: Path, out: Path, *words: object) -> Ran:
     return run_process("flow", source, "-q", "-o", out, "--runner", "sequential", *words)
 
 
+@pytest.mark.endurance
 def test_a_flow_names_the_failed_part_and_keeps_the_others(plate: Path, tmp_path: Path) -> None:
     content = (plate / CELLS).read_text().splitlines()
     (plate / CELLS).write_text("\n".join([*content[:-1], content[-1].rpartition(",")[0] + ",oops"]) + "\n")

@@ -90,6 +90,7 @@ def test_a_stage_fails_in_the_last_part(tmp_path: Path) -> None:
     assert not entries(tmp_path / "out")
 
 
+@pytest.mark.endurance
 def test_a_slow_consumer_gets_every_byte(large: Path, tmp_path: Path) -> None:
     gates = {"extract": 1, "join": 1, "write": 1}
     with LivePipe(tmp_path, large, gates, {"discover": "--part-size 1"}) as pipe:

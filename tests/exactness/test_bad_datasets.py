@@ -111,7 +111,7 @@ def test_a_fault_that_a_later_stage_meets(
     ("fault", "way"),
     [
         ("a short row", "streams"),
-        ("a short row", "dask"),
+        pytest.param("a short row", "dask", marks=pytest.mark.endurance),
         ("an object twice", "streams"),
         ("an object twice", "concurrent"),
     ],

@@ -71,6 +71,7 @@ KEYS: dict[str, Callable[[str, int, int], tuple[Any, Any]]] = {
 }
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("lacking", [(), ("Image",), ("Cells", "Nuclei")], ids=str)
 @pytest.mark.parametrize("keys", KEYS)
 def test_the_size_of_parts_changes_no_cell(keys: str, lacking: Sequence[str], tmp_path: Path, convert: Convert) -> None:

@@ -49,6 +49,7 @@ def test_the_stages_and_the_medians_of_wells(tmp_path: Path) -> None:
     assert len(expected) == 3
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_every_plate_of_a_folder(tmp_path: Path) -> None:
     shutil.copytree(DEMO, tmp_path / "screen" / "a")

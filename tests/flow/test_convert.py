@@ -75,6 +75,7 @@ def sources(runs: dict[str, dict[str, Any]], name: str) -> set[str]:
     return {names[entry["id"]] for entries in runs[name]["task_inputs"].values() for entry in entries}
 
 
+@pytest.mark.endurance
 def test_a_script_calls_the_flow_and_the_server_shows_its_graph(jobs: Jobs, server: Server, plate: Path) -> None:
     process = script(jobs, CALL, server, str(plate), "called.parquet", "called")
     out, err = process.communicate(timeout=PATIENCE)
@@ -86,6 +87,7 @@ def test_a_script_calls_the_flow_and_the_server_shows_its_graph(jobs: Jobs, serv
     check_graph(server, plate, "called", {f"write part {n} of 4": [f"join part {n} of 4"] for n in parts})
 
 
+@pytest.mark.endurance
 def test_no_tables_of_a_part_outlive_it(jobs: Jobs, server: Server, plate: Path) -> None:
     process = script(jobs, KEPT, server, str(plate), "kept.parquet", "kept")
     out, err = process.communicate(timeout=PATIENCE)
@@ -108,6 +110,7 @@ def check_graph(server: Server, plate: Path, output: str, writes: dict[str, list
     assert {name: sources(runs, name) for name in edges} == {name: set(before) for name, before in edges.items()}
 
 
+@pytest.mark.endurance
 def test_a_served_flow_is_started_from_the_server(jobs: Jobs, server: Server, plate: Path) -> None:
     process = script(jobs, SERVE, server)
 

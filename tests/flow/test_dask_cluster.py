@@ -105,6 +105,7 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_a_signal_ends_the_wait_for_jobs(jobs: Jobs, tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")

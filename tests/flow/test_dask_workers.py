@@ -18,6 +18,7 @@ from waiting import wait_until
 STRANGER = str(Path(__file__).parents[1] / "support" / "stranger.py")
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 @pytest.mark.dask
 def test_parts_of_killed_workers_are_tried_again(jobs: Jobs) -> None:
@@ -31,6 +32,7 @@ def test_parts_of_killed_workers_are_tried_again(jobs: Jobs) -> None:
     assert [path.name for path in jobs.folder.glob("pct-*")] == []
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 @pytest.mark.dask
 def test_what_workers_say_is_shown_once(jobs: Jobs) -> None:
@@ -46,6 +48,7 @@ def test_what_workers_say_is_shown_once(jobs: Jobs) -> None:
     ]
 
 
+@pytest.mark.endurance
 @pytest.mark.dask
 def test_a_worker_that_is_lost_while_it_is_set_up(
     tmp_path: Path, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

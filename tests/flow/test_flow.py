@@ -84,6 +84,7 @@ def test_named_server_shows_the_flow_and_its_parts(jobs: Jobs, server: Server, p
     assert "| done | 4 |" in shown["pct-flow-summary"]["data"]
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_a_report_shows_on_a_named_server(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
     words = (plate, "-o", "seen.parquet", "--report", "seen.html")
@@ -103,6 +104,7 @@ def test_a_report_shows_on_a_named_server(jobs: Jobs, server: Server, plate: Pat
     assert all(f"| cells, total | {rows:,} |" in text for _, text in shown())
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_single_tools_show_on_a_named_server(jobs: Jobs, server: Server, plate: Path, tmp_path: Path) -> None:
     at = f"{Path(sys.executable).parent}/pct"
@@ -123,6 +125,7 @@ def test_single_tools_show_on_a_named_server(jobs: Jobs, server: Server, plate: 
     wait_until(lambda: any("preset cellprofiler_csv" in line["message"] for line in server.ask("logs")), "log lines")
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_failure_of_a_tool_shows_on_a_named_server(jobs: Jobs, server: Server) -> None:
     ran = tool(jobs, "pct-discover", "nowhere", "-o", "m.arrow", PREFECT_API_URL=server.url)
@@ -136,6 +139,7 @@ def test_failure_of_a_tool_shows_on_a_named_server(jobs: Jobs, server: Server) -
     assert "no such file or folder" in states()[0][1]
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_no_prefect_leaves_a_named_server_alone(jobs: Jobs, plate: Path) -> None:
     # Nothing listens there: a tool that asked would fail.
@@ -171,6 +175,7 @@ def test_failing_parts_are_named_and_the_others_kept(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_kept_work_is_resumed_only_for_the_same_options(
     plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -263,6 +268,7 @@ def test_a_scheduler_that_is_not_there_is_named(
     assert entries(tmp_path) == set()
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 @pytest.mark.dask
 def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str, plate: Path, tmp_path: Path) -> None:
@@ -272,6 +278,7 @@ def test_running_dask_scheduler(jobs: Jobs, dask_scheduler: str, plate: Path, tm
     assert oracle.compare(oracle.profiles(plate), tmp_path / "out.parquet") == []
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 @pytest.mark.dask
 def test_workers_of_others_send_log_lines_to_a_named_server(
@@ -290,6 +297,7 @@ def test_workers_of_others_send_log_lines_to_a_named_server(
     wait_until(said, "line that names the preset")
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_clean_up(jobs: Jobs, plate: Path, tmp_path: Path, number: signal.Signals) -> None:

@@ -13,6 +13,7 @@ from pycytominer_transform.common.flow.prefect_environment import prefect_api_co
 from serving import PATIENCE, Jobs, Server, end_group, group_gone
 from waiting import wait_until
 
+pytestmark = pytest.mark.endurance
 MANY = {
     "refused": [0, "ValueError: Cells.csv: row 1 is cut off", 2, 4],
     "doubled": [0, 2, 4, 6, 8, 10],

@@ -106,6 +106,7 @@ def test_nobody_is_served_without_the_password(tmp_path: Path) -> None:
         server.end()
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_a_server_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
     server = PrivateServer(tmp_path, LOOPBACK, verbose=False)
@@ -118,6 +119,7 @@ def test_a_server_that_is_killed_while_it_starts_is_started_again(tmp_path: Path
         server.end()
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_a_server_that_cannot_start_ends_the_flow_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

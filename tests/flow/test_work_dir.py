@@ -157,6 +157,7 @@ def convert(plate: Path, folder: Path, *words: str) -> int:
     return flow.main([str(plate), "-o", str(folder / "out.parquet"), *more, *(words or ONE_FOLDER_A_PART)])
 
 
+@pytest.mark.endurance
 @pytest.mark.prefect
 def test_only_what_a_change_affects_is_made_again(
     plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

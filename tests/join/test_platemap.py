@@ -84,7 +84,7 @@ def bundled(folder: Path, trees: dict[str, Tables], size: str = "1") -> Path:
     return folder / "b"
 
 
-@pytest.mark.parametrize("how", ["files", "streams", "concurrent", "dask"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent", pytest.param("dask", marks=pytest.mark.endurance)])
 def test_every_cell_has_what_its_well_has_and_all_counts_add_up(how: str, tmp_path: Path, convert: Convert) -> None:
     source = write_sheets(tmp_path / "source", wells_plate())
     platemap = tmp_path / "platemap.txt"

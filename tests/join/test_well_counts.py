@@ -46,7 +46,7 @@ def check(table: pa.Table, plain: pa.Table) -> None:
     assert table[COUNTS[1]].to_pylist() == [sites.get(well) for well in wells]
 
 
-@pytest.mark.parametrize("how", ["files", "streams", "concurrent", "dask"])
+@pytest.mark.parametrize("how", ["files", "streams", "concurrent", pytest.param("dask", marks=pytest.mark.endurance)])
 def test_counts_are_of_the_whole_well(how: str, tmp_path: Path, convert: Convert) -> None:
     source = plate(tmp_path / "source")
     made = convert(source, how, Options(discover=SPLIT, join=("--counts",)))

@@ -33,6 +33,7 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
     assert set(settings["packages"]) == folders
 
 
+@pytest.mark.endurance
 @pytest.mark.slow
 def test_the_wheel_holds_every_module_and_all_that_goes_with_them(tmp_path: Path) -> None:
     # Built from a copy, since setuptools leaves things behind in the folder that it builds in.

@@ -247,6 +247,7 @@ def test_a_database(tmp_path: Path) -> None:
     assert report["rows"] == expected.rows > 0
 
 
+@pytest.mark.endurance
 def test_several_plates_are_reported_together(staged: Path, expected: Expected, tmp_path: Path) -> None:
     other = Plate(folders=4, cells=6, features=24, sites=2, seed=11)
     run("flow", write_csv(other, tmp_path / "other"), "-o", tmp_path / "o.parquet", "--set", "Metadata_Batch=2").done()

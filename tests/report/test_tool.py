@@ -183,6 +183,7 @@ def test_robust_z_by_hand() -> None:
     assert robust_z({"a": 1.0, "b": 5.0}) == {}
 
 
+@pytest.mark.endurance
 def test_the_command_makes_the_output_again(output: Path, tmp_path: Path) -> None:
     source = output.parent / "plate"
     first = tmp_path / "first.parquet"

@@ -83,8 +83,9 @@ class Azure(Server):
     def delete(self, bucket: str, key: str) -> None:
         self.client.get_blob_client(bucket, key).delete_blob()
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        return iter(self.client.get_container_client(bucket).list_blob_names(name_starts_with=prefix))
+    def versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str | None]]:
+        blobs = self.client.get_container_client(bucket).list_blobs(name_starts_with=prefix)
+        return ((blob.name, blob.etag) for blob in blobs)
 
     def open_uploads(self, bucket: str) -> list[str]:
         return [

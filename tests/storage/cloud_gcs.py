@@ -76,8 +76,8 @@ class GCS(Server):
     def delete(self, bucket: str, key: str) -> None:
         self.client.bucket(bucket).blob(key).delete()
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        return (blob.name for blob in self.client.list_blobs(bucket, prefix=prefix))
+    def versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str | None]]:
+        return ((blob.name, blob.etag) for blob in self.client.list_blobs(bucket, prefix=prefix))
 
     def open_uploads(self, bucket: str) -> list[str]:
         """Fail: resumable uploads are listed neither by Google nor by this server; look at a proxy's requests."""

@@ -89,9 +89,9 @@ class S3(Server):
     def delete(self, bucket: str, key: str) -> None:
         self.client.delete_object(Bucket=bucket, Key=key)
 
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+    def versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str | None]]:
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            yield from (one["Key"] for one in page.get("Contents", []))
+            yield from ((one["Key"], one["ETag"]) for one in page.get("Contents", []))
 
     def open_uploads(self, bucket: str) -> list[str]:
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)

@@ -130,8 +130,8 @@ class Server(ABC):
         """Remove an object."""
 
     @abstractmethod
-    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        """Give the names of all objects whose names begin so."""
+    def versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str | None]]:
+        """List all objects whose names begin so: each name, and an ETag, which is another for other content."""
 
     @abstractmethod
     def open_uploads(self, bucket: str) -> list[str]:
@@ -170,19 +170,23 @@ class Bucket:
 
     def keys(self, prefix: str = "") -> list[str]:
         """Give the names of all objects whose names begin so, in order."""
-        return sorted(self.server.keys(self.name, prefix))
+        return sorted(key for key, _ in self.server.versions(self.name, prefix))
+
+    def versions(self) -> dict[str, str | None]:
+        """Give the ETag of each object: equal where nothing was added, replaced or removed."""
+        return dict(self.server.versions(self.name, ""))
 
     def upload_tree(self, folder: Path, prefix: str) -> str:
         """Store all files below a folder under a prefix, and give the prefix's URL with a slash at the end."""
-        prefix = prefix.strip("/")
+        start = f"{prefix.strip('/')}/" if prefix else ""
         files = [path for path in folder.rglob("*") if path.is_file()]
 
         def upload(path: Path) -> None:
-            self.server.put(self.name, f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+            self.server.put(self.name, f"{start}{path.relative_to(folder).as_posix()}", path.read_bytes())
 
         with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
             list(pool.map(upload, files))
-        return f"{self.url}/{prefix}/"
+        return f"{self.url}/{start}"
 
     def open_uploads(self) -> list[str]:
         """Give the names of objects with an upload that was begun and neither completed nor aborted."""

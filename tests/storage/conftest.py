@@ -18,6 +18,7 @@ from pycytominer_transform.common.storage.object_store import forget_stores
 
 STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
 CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "GCS", "CLOUDSDK_", "NO_GCE_CHECK", "STORAGE_EMULATOR_HOST", "AZURE_", "BOTO")
+CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -51,7 +52,7 @@ def _azure_server() -> Iterator[Azure]:
         yield server
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["s3", "gcs", pytest.param("azure", marks=pytest.mark.endurance)])
 def object_store(request: pytest.FixtureRequest) -> Server:
     """Give a server of each provider in turn."""
     server: Server = request.getfixturevalue(STORES[request.param])
@@ -68,6 +69,8 @@ def no_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    # Where a database for Prefect's server lies, which else every flow would make anew.
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")

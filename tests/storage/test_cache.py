@@ -82,6 +82,7 @@ def tool(name: str, *words: object, environment: dict[str, str] | None = None) -
     )
 
 
+@pytest.mark.endurance
 def test_processes_at_once_download_once(s3: Bucket, plate: Path, tmp_path: Path) -> None:
     place = s3.put("plate.sqlite", plate.read_bytes())
     with FaultProxy(s3.server) as proxy:
@@ -109,6 +110,7 @@ def is_magic(request: Request) -> bool:
     return request.headers["range"] == "bytes=0-65535"
 
 
+@pytest.mark.endurance
 def test_a_killed_download_goes_on_where_it_was(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large").mkdir()
     large = write_sqlite(

@@ -85,6 +85,7 @@ def about(key: str) -> Where:
     return is_about
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("name", TRANSIENT)
 def test_every_request_fails_once(
     name: str, stored: Bucket, plate: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +134,7 @@ def test_a_server_that_stays_busy_is_given_up(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.endurance
 def test_what_lasts_ends_the_run_in_one_line_at_whichever_request(
     stored: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,6 +89,7 @@ def test_empty_objects_and_those_that_stand_for_folders(bucket: Bucket, store: O
     assert sorted(place.objects) == ["A01/Cells.csv", "A01/empty.csv"]
 
 
+@pytest.mark.endurance
 def test_lists_of_several_pages(bucket: Bucket, store: ObjectStore) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: bucket.put(f"many/{number:04}", b"x"), range(1100)))

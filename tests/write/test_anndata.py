@@ -260,6 +260,7 @@ def test_pipe_and_flow_give_the_same(source: Path, tmp_path: Path) -> None:
     run_tool("flow", source, "-o", tmp_path / "y.zarr", *words).failed(1, "exists already")
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_flow_killed_at_its_very_end_is_finished_by_the_same_command(
     source: Path, tmp_path: Path, suffix: str
@@ -272,6 +273,7 @@ def test_a_flow_killed_at_its_very_end_is_finished_by_the_same_command(
     run_tool("flow", *words, "--drop", "location").failed(1, "exists already", alone=False)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_same_rows_in_other_batches_give_the_same(suffix: str, profiles: Path, tmp_path: Path) -> None:
     def files(path: Path) -> dict[str, object]:
@@ -343,6 +345,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("size", [300, 30_000])
 def test_a_file_that_cannot_grow_leaves_nothing(suffix: str, size: int, profiles: Path, tmp_path: Path) -> None:
@@ -368,6 +371,7 @@ def test_a_stream_stays_parquet(profiles: Path) -> None:
     assert run_tool("write", profiles, "-q").done().out.startswith(b"PAR1")
 
 
+@pytest.mark.endurance
 def test_memory_is_that_of_some_rows(tmp_path: Path) -> None:
     """Write 200 MB of features, and take less than half of that beside what a small output takes."""
     columns = {f"Cells_Intensity_{place}": np.zeros(1000) for place in range(1000)}

@@ -79,6 +79,7 @@ def test_columns_are_chosen_by_role(
     assert some.equals(whole.select(some.column_names))
 
 
+@pytest.mark.endurance
 def test_a_flow_chooses_the_same_columns(profiles: Path, tmp_path: Path) -> None:
     run("write", profiles, "-o", tmp_path / "some.parquet", "--only", "metadata,feature")
     words = f"{profiles.parent}/plate -o flow.parquet --only feature,metadata --quiet"

@@ -224,6 +224,7 @@ def test_row_groups_grow_with_the_file_from_4_to_256_mb_of_values(kinds: list[pa
     assert group_rows(each, before) == min(max(first, before // 32), most)
 
 
+@pytest.mark.endurance
 def test_row_groups_of_a_growing_file(tmp_path: Path) -> None:
     rows = 300_000
     wide = pa.table({f"Cells_{i}": pa.array([float(i)] * rows) for i in range(150)})

@@ -61,7 +61,7 @@ def test_every_encoding(style: str, tmp_path: Path, convert: Convert) -> None:
 @pytest.mark.parametrize("how", ["files", "streams", "pipe", "sequential", "concurrent"])
 def test_all_ways_give_the_same_rows(how: str, tmp_path: Path, convert: Convert) -> None:
     source = tmp_path / "source"
-    wells = [(row, column) for row in (2, 27, 1) for column in (12, 3)]
+    wells = [(row, column) for row in (2, 27) for column in (12, 3)]
     nuclei = object_rows("Nuclei", wells=wells, fields=(6, 1, 3), timepoints=(0, -1), planes=(1, 2), cells=4)
     write_evaluation(source, [nuclei])
     # In the order of time, then wells, so that the rows of a well lie apart.
