@@ -43,9 +43,9 @@ def test_all_passes_as_without_it(object_store: Server) -> None:
         for key, content in {"a/ b+ö%": BODY, "empty": b"", "large": BODY * 100}.items():
             bucket.put(key, content)
             assert bucket.get(key) == object_store.get(bucket.name, key) == content
-        assert bucket.keys() == sorted(object_store.keys(bucket.name, ""))
+        assert bucket.keys() == object_store.bucket(bucket.name).keys()
         bucket.delete("empty")
-        assert sorted(object_store.keys(bucket.name, "")) == ["a/ b+ö%", "large"]
+        assert object_store.bucket(bucket.name).keys() == ["a/ b+ö%", "large"]
         seen = proxy.requests
     assert [request.number for request in seen] == list(range(1, len(seen) + 1))
     # Azure's client asks for a range first, which an empty object does not have.
