@@ -53,8 +53,8 @@ class WaitingColumns:
             self._writer.close()
             self._file.flush()
 
-    def _chunks(self, name: str) -> Iterator[pa.Array]:
-        """Read one column."""
+    def chunks(self, name: str) -> Iterator[pa.Array]:
+        """Yield a column, some rows at a time."""
         import pyarrow as pa
 
         yield pa.array([], self._schema.field(name).type)
@@ -66,7 +66,7 @@ class WaitingColumns:
 
     def texts(self, name: str) -> Iterator[np.ndarray[Any, Any]]:
         """Yield a column of texts without nulls, some at a time."""
-        return (chunk.to_numpy(zero_copy_only=False) for chunk in self._chunks(name))
+        return (chunk.to_numpy(zero_copy_only=False) for chunk in self.chunks(name))
 
     def matrix(self, names: Sequence[str]) -> np.ndarray[Any, Any]:
         """Return columns of numbers side by side."""
@@ -86,7 +86,7 @@ class WaitingColumns:
 
         if is_text(field):
             return self._categories(field.name)
-        chunks = list(self._chunks(field.name))
+        chunks = list(self.chunks(field.name))
         if pa.types.is_floating(chunks[0].type) or not self.nulls[field.name]:
             return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
         mask = np.concatenate([chunk.is_null().to_numpy(zero_copy_only=False) for chunk in chunks])
@@ -101,7 +101,7 @@ class WaitingColumns:
 
         codes: dict[str, int] = {}
         parts = []
-        for chunk in self._chunks(name):
+        for chunk in self.chunks(name):
             encoded = chunk.dictionary_encode()
             known = [codes.setdefault(text, len(codes)) for text in encoded.dictionary.to_pylist()]
             if 2 * len(codes) > self._rows and not self.nulls[name]:

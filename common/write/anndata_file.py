@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -18,7 +18,7 @@ from pycytominer_transform.common.errors import DataError, PctError
 from pycytominer_transform.common.ipc.profiles import ProfilesReader
 from pycytominer_transform.common.model.feature_names import FeatureName, parse_feature_names
 from pycytominer_transform.common.model.naming import CELL_ID
-from pycytominer_transform.common.model.provenance import from_json, new_step, steps_to_json, to_json
+from pycytominer_transform.common.model.provenance import Step, from_json, new_step, steps_to_json, to_json
 from pycytominer_transform.common.model.roles import chosen_columns, role_of_field, with_roles
 from pycytominer_transform.common.runtime.pandas_import import allow_pandas_import
 from pycytominer_transform.common.runtime.signals import raise_if_interrupted
@@ -32,6 +32,7 @@ from pycytominer_transform.common.write.anndata_columns import (
     write_texts,
 )
 from pycytominer_transform.common.write.hdf5_file import hdf5_file
+from pycytominer_transform.common.write.mantispy_schema import annotate_features, descriptors, object_identity
 from pycytominer_transform.common.write.outputs import Description
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ class _Writer:
 
         self._write_block(self._pending_rows)
         self._waiting.close()
-        self._write_obs()
+        identity = self._object_identity(reader.steps)
+        self._write_obs(identity)
         self._write_var()
         if centre := _centre(self._others):
             write_elem(self._root, "obsm", {"spatial": self._waiting.matrix(centre)})
@@ -153,7 +155,8 @@ class _Writer:
             "provenance": steps_to_json([*reader.steps, step]), "columns": to_json(columns), "preset": reader.preset,
             "experiment": reader.experiment,
         }  # fmt: skip
-        write_elem(self._root, "uns", {"pct": texts})
+        is_mantispy = identity and self._features and self._buffer.dtype == "float32"
+        write_elem(self._root, "uns", {"pct": texts} | ({"mantispy": descriptors()} if is_mantispy else {}))
         for group in _ROOT_GROUPS:
             if group not in self._root:
                 write_elem(self._root, group, {})
@@ -200,7 +203,18 @@ class _Writer:
                     raise DataError(f"{name}: a number is too large for float32; give --x-dtype float64") from None
         return values
 
-    def _write_obs(self) -> None:
+    def _has_cell_ids(self) -> bool:
+        """Return whether every row has the ID of a cell."""
+        names = self._others.names
+        return CELL_ID in names and not self._waiting.nulls[CELL_ID] and is_text(self._others.field(CELL_ID))
+
+    def _object_identity(self, steps: Sequence[Step]) -> dict[str, Any]:
+        """Return mantispy's columns of `obs`; empty where the rows have no IDs to make them of."""
+        if not self._has_cell_ids():
+            return {}
+        return object_identity(self._waiting.chunks(CELL_ID), steps, self.rows)
+
+    def _write_obs(self, identity: dict[str, Any]) -> None:
         from anndata.io import write_elem
 
         obs = self._root.create_group("obs")
@@ -211,14 +225,16 @@ class _Writer:
                 write_texts(obs, field.name, self._waiting.texts(field.name), self.rows)
             else:
                 write_elem(obs, field.name, column)
-        is_named = self._settings["obs_names"] == "cell" and CELL_ID in self._others.names
-        if is_named and not self._waiting.nulls[CELL_ID] and is_text(self._others.field(CELL_ID)):
+        added = {name: column for name, column in identity.items() if name not in self._others.names}
+        for name, column in added.items():
+            write_elem(obs, name, column)
+        if self._settings["obs_names"] == "cell" and self._has_cell_ids():
             names = self._waiting.texts(CELL_ID)
         else:
             names = row_numbers(self.rows)
         write_texts(obs, "_index", names, self.rows)
         obs.attrs.update({
-            "_index": "_index", "column-order": self._others.names,
+            "_index": "_index", "column-order": [*self._others.names, *added],
             "encoding-type": "dataframe", "encoding-version": "0.2.0",
         })  # fmt: skip
 
@@ -228,7 +244,7 @@ class _Writer:
 
         parsed = parse_feature_names(self._features)
         var = pd.DataFrame(parsed, index=pd.Index(self._features, dtype=object), columns=list(FeatureName._fields))
-        write_elem(self._root, "var", var.replace("", None).astype("category"))
+        write_elem(self._root, "var", annotate_features(var.replace("", None).astype("category"), parsed))
 
 
 def _check_names(schema: pa.Schema) -> None:

@@ -79,7 +79,7 @@ def test_values_are_those_of_parquet(profiles: Path, tmp_path: Path, suffix: str
     features = [field.name for field in expected.schema if role_of_field(field) == "feature"]
     others = [name for name in expected.column_names if name not in features]
     assert list(found.var_names) == features
-    assert list(found.obs.columns) == others
+    assert list(found.obs.columns) == [*others, "Metadata_ImageID", "Metadata_ObjectType"]
     assert list(found.obs_names) == expected["Metadata_CellID"].to_pylist()
     assert found.obs_names.is_unique
     assert found.X is not None
@@ -221,25 +221,24 @@ def test_columns_without_a_form_are_named(suffix: str, name: str, tmp_path: Path
 
 def test_features_are_described(tmp_path: Path) -> None:
     expected = {
-        "Cells_AreaShape_Area": ("Cells", "AreaShape", "Area", None, None),
-        "Cells_AreaShape_Zernike_2_0": ("Cells", "AreaShape", "Zernike", None, "2_0"),
-        "Nuclei_Intensity_MeanIntensity_DNA": ("Nuclei", "Intensity", "MeanIntensity", "DNA", None),
-        "Nuclei_Intensity_MeanIntensity_AGP_corr": ("Nuclei", "Intensity", "MeanIntensity", "AGP_corr", None),
-        "Nuclei_Correlation_K_AGP_corr_DNA": ("Nuclei", "Correlation", "K", "AGP_corr|DNA", None),
-        "Nuclei_Correlation_Overlap_ER_Mito": ("Nuclei", "Correlation", "Overlap", "ER|Mito", None),
-        "Nuclei_Correlation_Overlap_a_b_c": ("Nuclei", "Correlation", "Overlap", None, None),
-        "Cytoplasm_Granularity_16_DNA": ("Cytoplasm", "Granularity", "Granularity", "DNA", "16"),
-        "Cytoplasm_Neighbors_NumberOfNeighbors_Adjacent": (
-            "Cytoplasm", "Neighbors", "NumberOfNeighbors", None, "Adjacent",
-        ),
-        "Cells_RadialDistribution_FracAtD_DNA_1of4": ("Cells", "RadialDistribution", "FracAtD", "DNA", "1of4"),
-        "cells_v2_Texture_Contrast_DNA_3_00_256": ("cells_v2", "Texture", "Contrast", "DNA", "3_00_256"),
-        "efficientnet_0": (None,) * 5,
-        "Nuclei Area wv1": (None,) * 5,
-    }  # fmt: skip
+        "Cells_AreaShape_Area": ("Cells", "AreaShape", "Area", None),
+        "Cells_AreaShape_Zernike_2_0": ("Cells", "AreaShape", "Zernike", None),
+        "Nuclei_Intensity_MeanIntensity_DNA": ("Nuclei", "Intensity", "MeanIntensity", "DNA"),
+        "Nuclei_Intensity_MeanIntensity_AGP_corr": ("Nuclei", "Intensity", "MeanIntensity", "AGP_corr"),
+        "Nuclei_Correlation_K_AGP_corr_DNA": ("Nuclei", "Correlation", "K", "AGP_corr|DNA"),
+        "Nuclei_Correlation_Overlap_ER_Mito": ("Nuclei", "Correlation", "Overlap", "ER|Mito"),
+        "Nuclei_Correlation_Overlap_a_b_c": ("Nuclei", "Correlation", "Overlap", None),
+        "Cytoplasm_Granularity_16_DNA": ("Cytoplasm", "Granularity", "Granularity", "DNA"),
+        "Cytoplasm_Neighbors_NumberOfNeighbors_Adjacent": ("Cytoplasm", "Neighbors", "NumberOfNeighbors", None),
+        "Cells_RadialDistribution_FracAtD_DNA_1of4": ("Cells", "RadialDistribution", "FracAtD", "DNA"),
+        "cells_v2_Texture_Contrast_DNA_3_00_256": ("cells_v2", "Texture", "Contrast", "DNA"),
+        "efficientnet_0": (None,) * 4,
+        "Nuclei Area wv1": (None,) * 4,
+    }
     var = written(pa.table({name: [1.0] for name in expected}), tmp_path, "h5ad").var
-    assert list(var.columns) == ["compartment", "module", "measurement", "channel", "scale"]
-    found = {name: tuple(None if pd.isna(part) else part for part in row) for name, *row in var.itertuples()}
+    columns = ["compartment", "module", "measurement", "channel"]
+    assert list(var.columns[:4]) == columns
+    found = {name: tuple(None if pd.isna(part) else part for part in row) for name, *row in var[columns].itertuples()}
     assert found == expected
 
 
