@@ -51,3 +51,35 @@ done
 "$scratch/shared/bin/pct-flow" -q "$scratch/plate" -o "$scratch/plate.h5ad"
 "$scratch/shared/bin/pct-flow" -q "$scratch/plate" -o "$scratch/numbered.h5ad" --obs-names number
 "$scratch/shared/bin/python" tests/downstream/scanpy_calls.py "$scratch/plate.h5ad" "$scratch/numbered.h5ad"
+
+# mantispy validates these, and a file or store of further presets. It needs Python 3.12 or newer: one from here, else uv gets one.
+uv=$scratch/uv/bin/uv
+newer_python() {
+    local python
+    for python in "${PYTHON312:-python3.12}" "${PYTHON:-python3}" python3.1{3,4} "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    "$uv" python install --quiet --install-dir "$scratch/python" --no-bin 3.12 2>/dev/null || return 0
+    ls "$scratch"/python/cpython-*/bin/python3.12
+}
+python312=$(newer_python)
+if [ -n "$python312" ]; then
+    outputs=("$scratch/plate.h5ad" "$scratch/numbered.h5ad")
+    for preset in cellprofiler_csv cellprofiler_sqlite cytominer_database harmony parquet_tables; do
+        outputs+=("$scratch/$preset.h5ad")
+        "$scratch/shared/bin/pct-flow" -q "$scratch/presets/$preset" --preset "$preset" -o "${outputs[-1]}"
+    done
+    for preset in in_carta cell_health deepprofiler; do
+        outputs+=("$scratch/$preset.zarr")
+        "$scratch/shared/bin/pct-flow" -q "$scratch/twins/$preset" -o "${outputs[-1]}"
+    done
+    "$uv" venv --quiet --python "$python312" "$scratch/mantispy"
+    # Of mantispy alone, which has no other releases yet, this allows one before its first.
+    "$uv" pip install --quiet --python "$scratch/mantispy/bin/python" 'mantispy>=0.1.0a1'
+    "$scratch/mantispy/bin/python" tests/downstream/mantispy_calls.py "${outputs[@]}"
+else
+    echo "no Python 3.12 or newer, so mantispy was not run; name one: PYTHON312=/path/to/python3.12" >&2
+fi
