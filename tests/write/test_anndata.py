@@ -237,7 +237,10 @@ def test_features_are_described(tmp_path: Path) -> None:
     }
     var = written(pa.table({name: [1.0] for name in expected}), tmp_path, "h5ad").var
     columns = ["compartment", "module", "measurement", "channel"]
-    assert list(var.columns[:4]) == columns
+    assert list(var.columns) == [
+        *columns, "object", "feature_group", "feature", "radial_bin", "params", "feature_kind",
+        "scale", "angle", "gray_levels", "is_feature",
+    ]  # fmt: skip
     found = {name: tuple(None if pd.isna(part) else part for part in row) for name, *row in var[columns].itertuples()}
     assert found == expected
 
