@@ -108,7 +108,7 @@ def report(
     FailedCheckError
         A condition of the options is true. The report has been written.
     """
-    from pycytominer_transform.common.report.markdown_text import markdown_text
+    from pycytominer_transform.common.report.forms.markdown_text import markdown_text
     from pycytominer_transform.common.runtime.resources import usable_threads
     from pycytominer_transform.common.storage.location import named_location
     from pycytominer_transform.common.storage.standard_io import STANDARD
@@ -150,7 +150,7 @@ def _made(paths: Sequence[str], source: str, threads: int, storage: StorageOptio
 
 
 def _print(made: Report) -> None:
-    from pycytominer_transform.common.report.terminal_text import terminal_text
+    from pycytominer_transform.common.report.forms.terminal_text import terminal_text
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

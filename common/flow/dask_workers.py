@@ -22,7 +22,7 @@ from pycytominer_transform.common.errors import StorageError, TransientStorageEr
 from pycytominer_transform.common.flow.prefect_compat import drop_events
 from pycytominer_transform.common.flow.prefect_environment import import_libraries, is_private
 from pycytominer_transform.common.runtime.messages import logger, say_line, terminal_level
-from pycytominer_transform.common.storage.request_retries import retried
+from pycytominer_transform.common.storage.cloud.request_retries import retried
 from pycytominer_transform.common.storage.temporary_names import remove_dead_scratch, scratch_folder
 
 _PAUSES = (0.0, 1.0, 4.0)

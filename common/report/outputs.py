@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import BinaryIO
 
 from pycytominer_transform.common.errors import UsageError
+from pycytominer_transform.common.report import forms
 from pycytominer_transform.common.report.contents import Report
 
 Writer = Callable[[Report, BinaryIO], None]
@@ -31,13 +32,12 @@ def files_of(output: str) -> list[tuple[str, Writer]]:
     UsageError
         The suffix is none of a report.
     """
-    for ending, forms in _FORMS.items():
+    for ending, files in _FORMS.items():
         if output.lower().endswith(ending):
             bare, end = output[: -len(ending)], output[-len(ending) :]
-            package = __name__.rpartition(".")[0]
             return [
-                (f"{bare}{more}{end}", getattr(import_module(f"{package}.{module}"), function))
-                for more, module, function in forms
+                (f"{bare}{more}{end}", getattr(import_module(f".{module}", forms.__name__), function))
+                for more, module, function in files
             ]
     raise UsageError(
         f"{output}: a report ends in .html, .json, {_MULTIQC} (for MultiQC), or .parquet (a table of the wells)"

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from pycytominer_transform.common.errors import DataError, DestinationExistsError, describe_os_error
 from pycytominer_transform.common.model.manifest import Manifest
 from pycytominer_transform.common.storage import destination
-from pycytominer_transform.common.storage.cloud_location import CloudLocation
+from pycytominer_transform.common.storage.cloud.cloud_location import CloudLocation
 from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.tree import entry_names, special_kind, walk_folders
 from pycytominer_transform.common.storage.uri import cloud_uri, is_cloud

@@ -57,5 +57,5 @@ def test_the_recipe_builds_with_this_python_in_the_place_of_a_channels(tmp_path:
     assert (package.name, str(package.version)) == (PROJECT["name"], PROJECT["version"])
     assert {f"bin/{name}" for name in PROJECT["scripts"]} <= files
     assert "share/man/man1/pct.1" in files
-    assert any(file.endswith("pycytominer_transform/common/report/page.html") for file in files)
+    assert any(file.endswith("pycytominer_transform/common/report/forms/page.html") for file in files)
     assert len(package.depends) == len(recipe()["requirements"]["run"])

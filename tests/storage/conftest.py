@@ -13,8 +13,8 @@ from cloud_azure import AZURITE, NOT_INSTALLED, Azure, azure_server
 from cloud_gcs import GCS, gcs_server
 from cloud_s3 import S3, moto_server, s3_server
 from cloud_servers import Bucket, Server
-from pycytominer_transform.common.storage import request_retries
-from pycytominer_transform.common.storage.object_store import forget_stores
+from pycytominer_transform.common.storage.cloud import request_retries
+from pycytominer_transform.common.storage.cloud.object_store import forget_stores
 
 STORES = {"s3": "s3_server", "gcs": "gcs_server", "azure": "azure_server"}
 CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "GCS", "CLOUDSDK_", "NO_GCE_CHECK", "STORAGE_EMULATOR_HOST", "AZURE_", "BOTO")

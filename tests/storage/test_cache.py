@@ -18,8 +18,8 @@ from fault_proxy import FaultProxy, Request
 from plates import Plate
 from plates_awkward import AWKWARD
 from plates_sqlite import SqliteStyle, write_sqlite
-from pycytominer_transform.common.storage import download_cache as cloud_cache
-from pycytominer_transform.common.storage.download_cache import release_cache
+from pycytominer_transform.common.storage.cloud import download_cache as cloud_cache
+from pycytominer_transform.common.storage.cloud.download_cache import release_cache
 from pycytominer_transform.tools import discover, extract
 
 PLATE = Plate(folders=4, cells=20, features=30, from_one=False)

@@ -12,7 +12,7 @@ from cloud_azure import Azure
 from cloud_s3 import S3
 from cloud_servers import Bucket, Server
 from plates import Plate, write_csv
-from pycytominer_transform.common.storage.object_store import forget_stores
+from pycytominer_transform.common.storage.cloud.object_store import forget_stores
 from pycytominer_transform.common.storage.options import StorageOptions, client_arguments
 from pycytominer_transform.common.storage.uri import SCHEMES
 from pycytominer_transform.tools import discover, extract, flow, join, write

@@ -20,8 +20,8 @@ from fault_kinds import ALWAYS, Changed, Cut, ErrorInside, Fault, Hang, Kind, Re
 from fault_proxy import FaultProxy, Request, Where
 from gcs_conditions import conditions
 from plates import Plate, write_csv
-from pycytominer_transform.common.storage import cloud_destination, credentials, object_store
-from pycytominer_transform.common.storage.object_store import PART_BYTES, forget_stores
+from pycytominer_transform.common.storage.cloud import cloud_destination, credentials, object_store
+from pycytominer_transform.common.storage.cloud.object_store import PART_BYTES, forget_stores
 from pycytominer_transform.tools import extract, join, write
 
 pytestmark = [pytest.mark.usefixtures("short_waits"), pytest.mark.endurance]

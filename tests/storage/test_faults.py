@@ -16,7 +16,7 @@ from converting import Convert, differences, run
 from fault_kinds import ALWAYS, Changed, Cut, Fault, Hang, Kind, Refused, Reset
 from fault_proxy import FaultProxy, Request, Where
 from plates import Plate, write_csv
-from pycytominer_transform.common.storage.object_store import forget_stores
+from pycytominer_transform.common.storage.cloud.object_store import forget_stores
 from pycytominer_transform.tools import discover, extract
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -102,7 +102,7 @@ def test_every_request_fails_once(
 def test_an_answer_that_never_comes(
     stored: Bucket, plate: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pycytominer_transform.common.storage.object_store.READ_SECONDS", 1)
+    monkeypatch.setattr("pycytominer_transform.common.storage.cloud.object_store.READ_SECONDS", 1)
     with failing(stored.server, {3: Hang(), 6: Hang(after=0.5)}, monkeypatch) as proxy:
         assert differences(convert(plate), convert(f"{stored.url}/plate")) == []
         assert sum(bool(request.fault) for request in proxy.requests) == 2

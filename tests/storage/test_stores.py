@@ -17,9 +17,9 @@ from pycytominer_transform.common.errors import (
     StorageError,
     UsageError,
 )
-from pycytominer_transform.common.storage.cloud_location import CloudLocation
+from pycytominer_transform.common.storage.cloud.cloud_location import CloudLocation
 from pycytominer_transform.common.storage.location import location_of
-from pycytominer_transform.common.storage.object_store import (
+from pycytominer_transform.common.storage.cloud.object_store import (
     PART_BYTES,
     ObjectChangedError,
     ObjectStore,

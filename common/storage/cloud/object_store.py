@@ -121,10 +121,10 @@ def open_store(uri: CloudUri, options: StorageOptions) -> ObjectStore:
 def _opened(scheme: str, bucket: str, options: StorageOptions) -> ObjectStore:
     try:
         if scheme == "gs":
-            from pycytominer_transform.common.storage.gcs_bucket import GcsBucket
+            from pycytominer_transform.common.storage.cloud.gcs_bucket import GcsBucket
 
             return GcsBucket(bucket, options)
-        from pycytominer_transform.common.storage.s3_azure_bucket import ObstoreBucket
+        from pycytominer_transform.common.storage.cloud.s3_azure_bucket import ObstoreBucket
 
         return ObstoreBucket(scheme, bucket, options)
     except ModuleNotFoundError as error:

@@ -20,8 +20,8 @@ from pycytominer_transform.common.errors import (
     UsageError,
 )
 from pycytominer_transform.common.runtime.messages import logger
-from pycytominer_transform.common.storage import object_store
-from pycytominer_transform.common.storage.object_store import (
+from pycytominer_transform.common.storage.cloud import object_store
+from pycytominer_transform.common.storage.cloud.object_store import (
     PART_BYTES,
     NoSuchObjectError,
     ObjectChangedError,
@@ -29,7 +29,7 @@ from pycytominer_transform.common.storage.object_store import (
     changed_error,
 )
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.request_retries import RetriesEndedError
+from pycytominer_transform.common.storage.cloud.request_retries import RetriesEndedError
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
 _LOG_IN = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pycytominer_transform.common.storage.object_store import ObjectStore, StoredObject
-from pycytominer_transform.common.storage.request_retries import retried
+from pycytominer_transform.common.storage.cloud.object_store import ObjectStore, StoredObject
+from pycytominer_transform.common.storage.cloud.request_retries import retried
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

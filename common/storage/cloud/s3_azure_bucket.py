@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 import obstore
 from obstore import exceptions
 from pycytominer_transform.common.errors import PctError, SourceNotFoundError, StorageError, TransientStorageError
-from pycytominer_transform.common.storage import credentials
-from pycytominer_transform.common.storage.object_store import (
+from pycytominer_transform.common.storage.cloud import credentials
+from pycytominer_transform.common.storage.cloud.object_store import (
     PART_BYTES,
     NoSuchObjectError,
     ObjectChangedError,
@@ -25,7 +25,7 @@ from pycytominer_transform.common.storage.object_store import (
     changed_error,
 )
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.request_retries import ATTEMPTS
+from pycytominer_transform.common.storage.cloud.request_retries import ATTEMPTS
 
 _PARTS_AT_ONCE = 4
 _STATUS = re.compile(r"status code: (\d{3})")

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from pycytominer_transform.common.report.assembly import MOSTLY, OUTLIER_Z, worst_features
 from pycytominer_transform.common.report.contents import FeatureGroup, Plate, Report, Well
-from pycytominer_transform.common.report.pictures import (
+from pycytominer_transform.common.report.forms.pictures import (
     CHART_HEIGHT,
     CHART_WIDTH,
     CLASSES,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import AzureStore, S3Store
 from pycytominer_transform.common.errors import StorageError, UsageError
-from pycytominer_transform.common.storage import object_store
+from pycytominer_transform.common.storage.cloud import object_store
 from pycytominer_transform.common.storage.options import StorageOptions
 
 _S3_LOG_IN = (

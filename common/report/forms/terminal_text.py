@@ -8,7 +8,7 @@ from typing import Any
 from pycytominer_transform.common.model.naming import listed
 from pycytominer_transform.common.report.assembly import worst_features
 from pycytominer_transform.common.report.contents import Plate, Report, Well
-from pycytominer_transform.common.report.pictures import CLASSES, color_class
+from pycytominer_transform.common.report.forms.pictures import CLASSES, color_class
 from pycytominer_transform.common.report.plate_format import row_name
 from pycytominer_transform.common.runtime.messages import count, printable, size
 

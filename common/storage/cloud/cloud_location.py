@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError
-from pycytominer_transform.common.storage.object_reader import LEAST_BYTES, ObjectReader, Prefetch
-from pycytominer_transform.common.storage.object_store import ObjectStore, StoredObject, open_store
+from pycytominer_transform.common.storage.cloud.object_reader import LEAST_BYTES, ObjectReader, Prefetch
+from pycytominer_transform.common.storage.cloud.object_store import ObjectStore, StoredObject, open_store
 from pycytominer_transform.common.storage.options import StorageOptions
-from pycytominer_transform.common.storage.request_retries import retried
+from pycytominer_transform.common.storage.cloud.request_retries import retried
 from pycytominer_transform.common.storage.tree import Folder, folders_of
 from pycytominer_transform.common.storage.uri import CloudUri
 
@@ -200,19 +200,19 @@ class CloudLocation:
 
     def local_file(self) -> Path:
         """Return a file on this machine with the object's content."""
-        from pycytominer_transform.common.storage.download_cache import cached_file
+        from pycytominer_transform.common.storage.cloud.download_cache import cached_file
 
         return cached_file(self.store, self._object(), self.uri, self.options)
 
     def check_destination(self, *, overwrite: bool, is_folder: bool) -> None:
         """Refuse it as a destination; see `check_cloud_destination`."""
-        from pycytominer_transform.common.storage.cloud_destination import check_cloud_destination
+        from pycytominer_transform.common.storage.cloud.cloud_destination import check_cloud_destination
 
         check_cloud_destination(self, overwrite=overwrite, is_folder=is_folder)
 
     def complete_file(self, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
         """Open the object to write; see `complete_object`."""
-        from pycytominer_transform.common.storage.cloud_destination import complete_object
+        from pycytominer_transform.common.storage.cloud.cloud_destination import complete_object
 
         return complete_object(self, overwrite=overwrite)
 
@@ -220,7 +220,7 @@ class CloudLocation:
         self, *, overwrite: bool, is_ours: Callable[[str], bool], lasting: bool = True
     ) -> AbstractContextManager[OutputFolder]:
         """Open the prefix to fill; see `complete_prefix`."""
-        from pycytominer_transform.common.storage.cloud_destination import complete_prefix
+        from pycytominer_transform.common.storage.cloud.cloud_destination import complete_prefix
 
         return complete_prefix(self, overwrite=overwrite, is_ours=is_ours)
 
