@@ -90,8 +90,8 @@ class LocalLocation(PosixPath):
 
     def is_one_of(self, source: str, relatives: Iterable[str]) -> bool:
         """Return whether it is one of a source's files, under any name."""
-        files = (Path(source, relative) for relative in sorted(set(relatives)))
-        return self.exists() and any(file.exists() and self.samefile(file) for file in files)
+        own = self.file_identity()
+        return own is not None and any(LocalLocation(source, name).file_identity() == own for name in set(relatives))
 
 
 Location = LocalLocation | CloudLocation

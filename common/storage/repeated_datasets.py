@@ -26,19 +26,16 @@ def find_repeated(root: Location, datasets: dict[str, dict[str, bool]]) -> dict[
     """
     if len(datasets) < 2 or root.file_identity() is None:
         return {}
+    places = {name: [(root / file, is_exclusive) for file, is_exclusive in datasets[name].items()] for name in datasets}
 
     def has_links(name: str) -> bool:
-        return any((root / file).is_symlink() for file in datasets[name])
+        return any(file.is_symlink() for file, _ in places[name])
 
     owners: dict[tuple[int, int], str] = {}
     repeated: dict[str, Repeated] = {}
-    for name in sorted(datasets, key=has_links):
+    for name in sorted(places, key=has_links):
         # A broken link is reported when it is read.
-        own = {
-            identity: is_exclusive
-            for file, is_exclusive in datasets[name].items()
-            if (identity := (root / file).file_identity())
-        }
+        own = {identity: is_exclusive for file, is_exclusive in places[name] if (identity := file.file_identity())}
         shared = [identity for identity in own if identity in owners]
         if shared and len(shared) == len(own):
             repeated[name] = Repeated(owners[shared[0]], is_whole=True)

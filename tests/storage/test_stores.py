@@ -18,7 +18,6 @@ from pycytominer_transform.common.errors import (
     UsageError,
 )
 from pycytominer_transform.common.storage.cloud.cloud_location import CloudLocation
-from pycytominer_transform.common.storage.location import location_of
 from pycytominer_transform.common.storage.cloud.object_store import (
     PART_BYTES,
     ObjectChangedError,
@@ -26,6 +25,7 @@ from pycytominer_transform.common.storage.cloud.object_store import (
     StoredObject,
     open_store,
 )
+from pycytominer_transform.common.storage.location import location_of
 from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.uri import cloud_uri
 

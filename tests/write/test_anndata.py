@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from anndata_outputs import arrow_file, read, written
 from converting import run
 from plates import Plate, write_csv
 from pycytominer_transform.common.model.roles import role_of_field
@@ -46,21 +47,6 @@ def profiles(source: Path) -> Path:
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make several blocks and chunks of a few rows."""
     monkeypatch.setattr(anndata_file, "_CHUNK_BYTES", 5_000)
-
-
-def read(path: Path) -> anndata.AnnData:
-    return anndata.read_zarr(path) if path.suffix == ".zarr" else anndata.read_h5ad(path)
-
-
-def arrow_file(table: pa.Table, path: Path) -> Path:
-    with pa.ipc.new_file(path, table.schema) as writer:
-        writer.write_table(table, max_chunksize=7)
-    return path
-
-
-def written(table: pa.Table, folder: Path, suffix: str, *words: str) -> anndata.AnnData:
-    run("write", arrow_file(table, folder / "in.arrow"), "-o", folder / f"out.{suffix}", *words)
-    return read(folder / f"out.{suffix}")
 
 
 def same(column: pd.Series[Any], expected: pa.ChunkedArray) -> bool:

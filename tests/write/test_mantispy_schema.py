@@ -5,23 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import anndata
 import pandas as pd
 import pyarrow as pa
 import pytest
+from anndata_outputs import read, written
 from converting import run
 from plates import Plate, write_csv
 
 IDENTITY = ["Metadata_ImageID", "Metadata_ObjectType", "Metadata_ObjectNumber"]
 FEATURE = "Cells_AreaShape_Area"
-
-
-def written(columns: dict[str, list[Any]], folder: Path, *words: str, suffix: str = "h5ad") -> anndata.AnnData:
-    table = pa.table(columns)
-    with pa.ipc.new_file(folder / "in.arrow", table.schema) as writer:
-        writer.write_table(table, max_chunksize=2)
-    run("write", folder / "in.arrow", "-o", folder / f"out.{suffix}", *words)
-    return anndata.read_zarr(folder / "out.zarr") if suffix == "zarr" else anndata.read_h5ad(folder / "out.h5ad")
 
 
 def test_features_have_mantispys_columns(tmp_path: Path) -> None:
@@ -63,7 +55,7 @@ def test_features_have_mantispys_columns(tmp_path: Path) -> None:
         "Nuclei Area wv1": (*[None] * 9, "measurement"),
         "Confluence_1": (*[None] * 9, "measurement"),
     }  # fmt: skip
-    var = written({name: [1.0] for name in expected}, tmp_path).var
+    var = written(pa.table({name: [1.0] for name in expected}), tmp_path, "h5ad").var
     chosen = var[[*columns, "feature_kind"]]
     found = {name: tuple(None if pd.isna(part) else part for part in row) for name, *row in chosen.itertuples()}
     assert found == expected
@@ -77,7 +69,7 @@ def test_features_have_mantispys_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
 def test_the_ids_of_cells_tell_images_and_objects(suffix: str, tmp_path: Path) -> None:
     ids = ["P:A01:1:7", "P:A01:1:12", "a%3A b\n/c.csv:4:7", "P:A01:1:3", "P:A01:2:7"]
-    found = written({"Metadata_CellID": ids, FEATURE: [1.0] * 5}, tmp_path, suffix=suffix)
+    found = written(pa.table({"Metadata_CellID": ids, FEATURE: [1.0] * 5}), tmp_path, suffix)
     assert list(found.obs.columns) == ["Metadata_CellID", *IDENTITY]
     assert list(found.obs["Metadata_ImageID"]) == ["P:A01:1", "P:A01:1", "a%3A b\n/c.csv:4", "P:A01:1", "P:A01:2"]
     assert list(found.obs["Metadata_ObjectType"]) == ["Object"] * 5
@@ -93,14 +85,14 @@ def test_columns_of_the_source_stay(tmp_path: Path) -> None:
         "Metadata_ObjectType": ["spots"] * 2,
         "Metadata_ObjectNumber": [5, 6],
     }
-    found = written({"Metadata_CellID": ["a:1", "a:2"], **own, FEATURE: [1.0, 2.0]}, tmp_path)
+    found = written(pa.table({"Metadata_CellID": ["a:1", "a:2"], **own, FEATURE: [1.0, 2.0]}), tmp_path, "h5ad")
     assert {name: list(found.obs[name]) for name in own} == own
     assert list(found.obs.columns) == ["Metadata_CellID", *own]
 
 
 @pytest.mark.parametrize("ids", [["a", "b:1"], ["a:x", "a:1"], [None, "a:1"], ["a:-1", "a:1"], [1, 2]])
 def test_other_ids_tell_nothing(ids: list[Any], tmp_path: Path) -> None:
-    found = written({"Metadata_CellID": ids, FEATURE: [1.0, 2.0]}, tmp_path)
+    found = written(pa.table({"Metadata_CellID": ids, FEATURE: [1.0, 2.0]}), tmp_path, "h5ad")
     assert list(found.obs.columns) == ["Metadata_CellID"]
     assert list(found.uns) == ["pct"]
 
@@ -112,7 +104,7 @@ def test_what_the_schema_does_not_allow_is_not_marked(words: list[str], tmp_path
         "Metadata_Well": ["A01"] * 2,
         FEATURE: [1.0, 2.0],
     }
-    assert "mantispy" not in written(columns, tmp_path, *words).uns
+    assert "mantispy" not in written(pa.table(columns), tmp_path, "h5ad", *words).uns
 
 
 def test_objects_have_the_type_of_the_anchor(tmp_path: Path) -> None:
@@ -121,7 +113,7 @@ def test_objects_have_the_type_of_the_anchor(tmp_path: Path) -> None:
     run("extract", tmp_path / "m", "-o", tmp_path / "b")
     run("join", tmp_path / "b", "-o", tmp_path / "p")
     run("write", tmp_path / "p", "-o", tmp_path / "x.h5ad")
-    obs = anndata.read_h5ad(tmp_path / "x.h5ad").obs
+    obs = read(tmp_path / "x.h5ad").obs
     assert set(obs["Metadata_ObjectType"]) == {"Cytoplasm"}
     assert obs["Metadata_ObjectNumber"].dtype == "int64"
     assert not obs[["Metadata_ImageID", "Metadata_ObjectNumber"]].duplicated().any()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
 
 from pycytominer_transform.common.errors import DataError
 from pycytominer_transform.common.formats.csv.file_names import csv_stem, experiment_prefixes
@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 20
 
 def read_experiment(root: Location, tree: Sequence[Folder], layout: SourceLayout, preset: Preset) -> dict[str, str]:
     """Return the keys and values of the first dataset that has such a file; empty if none has, or it cannot be read."""
-    folders = dict.fromkeys(str(PurePosixPath(table.path).parent) for part in layout.parts for table in part)
+    folders = dict.fromkeys(posixpath.dirname(table.path) or "." for part in layout.parts for table in part)
     by_name = {folder.relative: folder for folder in tree}
     for folder in (by_name[name] for name in folders if name in by_name):
         names = {f"{prefix}experiment".lower() for prefix in ("", *experiment_prefixes(folder.files, preset))}

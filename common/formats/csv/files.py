@@ -28,9 +28,9 @@ _BUFFER_BYTES = 1 << 20
 LINE_ENDS = (b"\n", b"\r")
 
 
-def is_packed(path: Location | PurePath) -> bool:
+def is_packed(path: Location | PurePath | str) -> bool:
     """Return whether a file is gzipped, by its name."""
-    return path.suffix.lower() == PACKED
+    return str(path).lower().endswith(PACKED)
 
 
 def cut_off(shown: str) -> str:
@@ -202,11 +202,11 @@ def check_inflated_size(path: Location, shown: str, max_inflate: int) -> None:
                 pass
 
 
-def inflated_size(path: Location, size: int) -> int:
+def inflated_size(root: Location, path: str, size: int) -> int:
     """Estimate a file's inflated size in bytes, for gzip from its last bytes (RFC 1952, ISIZE)."""
     if not is_packed(path) or size < 18:
         return size
-    with path.open("rb") as file:
+    with (root / path).open("rb") as file:
         file.seek(-4, os.SEEK_END)
         return max(size, int.from_bytes(file.read(4), "little"))
 

@@ -105,7 +105,7 @@ class CsvLayout(Layout):
                 if dataset.image_sets is not None:
                     layout.image_sets[dataset.name] = dataset.image_sets
                 # Inflated, since that is what memory holds.
-                size = sum(inflated_size(root / table.path, table.bytes) for table in found)
+                size = sum(inflated_size(root, table.path, table.bytes) for table in found)
                 layout.add(dataset.name, found, size, options.part_size)
         layout.experiment = read_experiment(root, tree, layout, preset)
         return layout

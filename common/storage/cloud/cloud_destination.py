@@ -27,7 +27,6 @@ from pycytominer_transform.common.runtime.messages import logger
 from pycytominer_transform.common.runtime.signals import cleanup, raise_if_interrupted
 from pycytominer_transform.common.storage.cloud import object_store
 from pycytominer_transform.common.storage.cloud.cloud_location import CloudLocation
-from pycytominer_transform.common.storage.destination import OutputFolder, created_by_another, storage_errors
 from pycytominer_transform.common.storage.cloud.object_store import (
     PART_BYTES,
     NoSuchObjectError,
@@ -35,6 +34,7 @@ from pycytominer_transform.common.storage.cloud.object_store import (
     ObjectStore,
 )
 from pycytominer_transform.common.storage.cloud.request_retries import RetriesEndedError, retried
+from pycytominer_transform.common.storage.destination import OutputFolder, created_by_another, storage_errors
 from pycytominer_transform.common.storage.temporary_names import scratch_folder
 
 _REQUESTS, _LARGE_UPLOADS = 16, 2

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pycytominer_transform.common.errors import DataError, SourceNotFoundError
 from pycytominer_transform.common.storage.cloud.object_reader import LEAST_BYTES, ObjectReader, Prefetch
 from pycytominer_transform.common.storage.cloud.object_store import ObjectStore, StoredObject, open_store
-from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.cloud.request_retries import retried
+from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.tree import Folder, folders_of
 from pycytominer_transform.common.storage.uri import CloudUri
 

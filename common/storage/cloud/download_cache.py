@@ -27,8 +27,8 @@ from pycytominer_transform.common.errors import BadDatasetError, StorageError, d
 from pycytominer_transform.common.runtime.messages import logger, progress, size
 from pycytominer_transform.common.runtime.signals import on_exit
 from pycytominer_transform.common.storage.cloud.object_store import ObjectStore, StoredObject
-from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.cloud.request_retries import retried
+from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.uri import CloudUri
 
 _PIECE_BYTES = 1 << 24

@@ -28,8 +28,8 @@ from pycytominer_transform.common.storage.cloud.object_store import (
     StoredObject,
     changed_error,
 )
-from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.cloud.request_retries import RetriesEndedError
+from pycytominer_transform.common.storage.options import StorageOptions
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
 _LOG_IN = (

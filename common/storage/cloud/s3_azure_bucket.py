@@ -24,8 +24,8 @@ from pycytominer_transform.common.storage.cloud.object_store import (
     StoredObject,
     changed_error,
 )
-from pycytominer_transform.common.storage.options import StorageOptions
 from pycytominer_transform.common.storage.cloud.request_retries import ATTEMPTS
+from pycytominer_transform.common.storage.options import StorageOptions
 
 _PARTS_AT_ONCE = 4
 _STATUS = re.compile(r"status code: (\d{3})")
