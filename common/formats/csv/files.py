@@ -10,7 +10,6 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from pycytominer_transform.common.errors import DataError
@@ -28,7 +27,7 @@ _BUFFER_BYTES = 1 << 20
 LINE_ENDS = (b"\n", b"\r")
 
 
-def is_packed(path: Location | PurePath | str) -> bool:
+def is_packed(path: Location | str) -> bool:
     """Return whether a file is gzipped, by its name."""
     return str(path).lower().endswith(PACKED)
 

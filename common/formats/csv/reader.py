@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.formats.csv.combined import combined_table
@@ -47,7 +46,7 @@ class CsvReader(Reader):
         last: dict[str, list[Source]] = {}
         for source in sources:
             # A gzipped file is read alone.
-            size = most + 1 if is_packed(PurePosixPath(source.path)) else source.bytes
+            size = most + 1 if is_packed(source.path) else source.bytes
             if size > room.get(source.table, -1):
                 last[source.table] = []
                 batches.append(last[source.table])
