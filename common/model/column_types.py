@@ -90,28 +90,33 @@ def names_measurement(column: str) -> bool:
 
 def is_number(text: str) -> bool:
     """Return whether a text is a number as a CSV reader takes it: blanks around it, but no underscores."""
+    return _number_in(text) is not None
+
+
+def _number_in(text: str) -> float | None:
+    """Return the number that a text is; None if it is none."""
     bare = text.strip(BLANKS)
     try:
-        float(bare)
+        number = float(bare)
     except ValueError:
-        return False
-    return bare.isascii() and "_" not in bare and bare == bare.strip()
+        return None
+    return number if bare.isascii() and "_" not in bare and bare == bare.strip() else None
 
 
 def keeps_as_number(text: str, kind: ColumnType) -> bool:
     """Return whether a text survives being stored as a number: ``0012`` and 20 digits do not."""
     if kind == "int64":
         return _WHOLE_CANONICAL.match(text) is not None
-    return _CANONICAL.match(text) is not None and _fits_float(text)
+    return _CANONICAL.match(text) is not None and _fits_float(text, _number_in(text))
 
 
-def _fits_float(text: str) -> bool:
+def _fits_float(text: str, number: float | None) -> bool:
     """Return whether a float64 keeps a number: any of 15 digits, and a longer one that a float64 was written as."""
-    if is_number(text) and math.isinf(float(text)):
+    if number is not None and math.isinf(number):
         return False
     if len(text) <= 15 or sum(map(str.isdigit, text)) <= 15:
         return True
-    return is_number(text) and repr(float(text)) == text
+    return number is not None and repr(number) == text
 
 
 @dataclass
@@ -135,11 +140,12 @@ class SampledColumn:
             self.some_null = True
             return
         self.seen = True
+        number = _number_in(text)
         self.only_truths = self.only_truths and text in _TRUTHS
         self.canonical = self.canonical and _CANONICAL.match(text) is not None
         self.whole_texts = self.whole_texts and keeps_as_number(text, "int64")
-        self.exact = self.exact and _fits_float(text)
-        if is_number(text):
+        self.exact = self.exact and _fits_float(text, number)
+        if number is not None:
             self.some_number = True
             self.whole = self.whole and _WHOLE.match(text.strip(BLANKS)) is not None
         else:

@@ -84,8 +84,6 @@ def read_head(
         It cannot be read.
     """
     try:
-        if not path.is_file() and path.exists():
-            raise BadDatasetError(f"{shown}: is no regular file")
         with open_csv(path, shown) as file:
             # In two steps: to allocate `size` bytes takes longer than to read most files.
             block = file.read(min(size, FIRST_BYTES))
