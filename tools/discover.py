@@ -85,7 +85,7 @@ def discover(
         "datasets_skipped": len(skipped),
     }
     counts |= _recorded(dict.fromkeys((why[:_LONGEST] for why in skipped), 1), some_files)
-    manifest = manifest.with_steps(new_step(TOOL, recorded_options(options), counts))
+    manifest = manifest.with_steps(new_step(TOOL, {"source": manifest.source_name} | recorded_options(options), counts))
     if output != STANDARD:
         refuse_among_sources(place, manifest)
         with place.complete_file(overwrite=overwrite) as file:

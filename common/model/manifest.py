@@ -256,7 +256,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def dataset_name(self, source: Source) -> str:
         """Return the dataset of a source as ``Metadata_Dataset`` has it: the source itself by its own name."""
-        return source.dataset if source.dataset != "." else PurePosixPath(self.source).name or "."
+        return source.dataset if source.dataset != "." else self.source_name
+
+    @property
+    def source_name(self) -> str:
+        """The source's own name, without the folders that it lies in: these are nobody else's business."""
+        return PurePosixPath(self.source).name or "."
 
     def sources_of(self, part: int) -> list[Source]:
         """List the sources of one part, in the manifest's order."""

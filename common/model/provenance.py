@@ -41,6 +41,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     options: Options
     counts: Counts
 
+    @property
+    def tool_and_version(self) -> str:
+        """The tool and its version, ``pct-join 0.1.0``."""
+        return f"{self.tool} {self.version}"
+
 
 def new_step(tool: str, options: dict[str, Any], counts: dict[str, Any]) -> Step:
     """Return a tool's own entry."""

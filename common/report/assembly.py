@@ -30,7 +30,7 @@ from pycytominer_transform.common.report.contents import (
 )
 from pycytominer_transform.common.report.measured import FeatureSums, Measured, WellSums, added_images
 from pycytominer_transform.common.report.plate_format import format_of, place_of, well_at
-from pycytominer_transform.common.report.recorded_counts import by_well, counts_of, notices_of, steps_of_files
+from pycytominer_transform.common.report.recorded_counts import by_well, counts_of, notices_of, sources_of, steps_of_files
 from pycytominer_transform.common.report.row_group import AREA_STEPS
 
 OUTLIER_Z = 3.5
@@ -73,7 +73,7 @@ def build_report(found: Measured, *, title: str, source: str = "", command: str 
     return Report(
         made_by=f"pct-report {tool_version()}",
         title=title,
-        source=source,
+        source=source or ", ".join(sources_of(steps)),
         preset=", ".join(sorted({preset for preset, _, _ in found.provenance if preset})),
         command=command,
         files=tuple(found.files),

@@ -181,7 +181,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     title : str
         Name of the output.
     source : str
-        What was converted, if `pct-flow` made the report; else empty.
+        What was converted: the name that the provenance has, or what `pct-flow` was given; empty if nobody says.
     command : str
         A command that makes the output again.
     totals : dict

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import msgspec
 from pycytominer_transform.common.model.naming import well_name
-from pycytominer_transform.common.model.provenance import History, Step, steps_to_json
+from pycytominer_transform.common.model.provenance import History, Step, added_counts, steps_to_json
 from pycytominer_transform.common.report.contents import Notice
 
 _LABEL = re.compile(r"((?:[^/\\]|\\.)*)/(.*)", re.DOTALL)
@@ -44,10 +45,14 @@ def steps_of_files(provenance: Iterable[tuple[str, tuple[Step, ...], int]]) -> t
 
 
 def counts_of(steps: Iterable[Step], tool: str) -> dict[str, Any]:
-    """Return the counts of a tool; empty if it took no part. Of several with other options the sums."""
-    history = History()
-    history.add(msgspec.structs.replace(step, version="", options={}) for step in steps if step.tool == tool)
-    return history.steps[0].counts if history.steps else {}
+    """Return the counts of a tool; empty if it took no part. Of several, with other options or sources, the sums."""
+    return reduce(added_counts, (step.counts for step in steps if step.tool == tool), {})
+
+
+def sources_of(steps: Iterable[Step]) -> list[str]:
+    """Return the names of the sources that an output was made from, without the folders that they lie in."""
+    named = (step.options.get("source") for step in steps if step.tool == "pct-discover")
+    return [*dict.fromkeys(str(name) for name in named if name)]
 
 
 def by_well(counts: Mapping[str, int], *, has_plates: bool) -> dict[tuple[str, str], int]:

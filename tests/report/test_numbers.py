@@ -253,6 +253,7 @@ def test_several_plates_are_reported_together(staged: Path, expected: Expected, 
     run("flow", write_csv(other, tmp_path / "other"), "-o", tmp_path / "o.parquet", "--set", "Metadata_Batch=2").done()
     first = made_in_each_way(staged, "one file")
     report = reported(first, tmp_path / "o.parquet")
+    assert report["source"] == "plate, other"
     more = expected_of_csv(tmp_path / "other")
     assert report["rows"] == expected.rows + more.rows
     for key, well in wells_of(report).items():

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from oracle_report import expected_of_csv
 from plates import Plate, write_csv
+from pycytominer_transform.common.model.provenance import Step
 from pycytominer_transform.common.report.assembly import robust_z
 from pycytominer_transform.common.report.conditions import failures, parse_condition
 from pycytominer_transform.common.report.plate_format import FORMATS, format_of, place_of, well_at
+from pycytominer_transform.common.report.recorded_counts import counts_of, sources_of, steps_of_files
 from running import entries, environment, run, run_process
 from terminals import TerminalRun, screen
 
@@ -183,6 +185,17 @@ def test_robust_z_by_hand() -> None:
     assert robust_z({"a": 1.0, "b": 5.0}) == {}
 
 
+def test_what_was_skipped_of_two_sources_is_added_up() -> None:
+    def steps(source: str, **skipped: int) -> tuple[Step, ...]:
+        options = {"source": source, "on_bad_dataset": "skip"}
+        return (Step(tool="pct-discover", version="1", options=options, counts={"skipped": skipped}),)
+
+    one, other = steps("one", A01=1, B02=1), steps("other", A01=1)
+    added = steps_of_files([("", one, 5), ("", one, 5), ("", other, 5)])
+    assert sources_of(added) == ["one", "other"]
+    assert counts_of(added, "pct-discover") == {"skipped": {"A01": 2, "B02": 1}}
+
+
 @pytest.mark.endurance
 def test_the_command_makes_the_output_again(output: Path, tmp_path: Path) -> None:
     source = output.parent / "plate"
@@ -204,7 +217,8 @@ def test_a_flow_reports_what_pct_report_reports(output: Path, tmp_path: Path) ->
     run("report", tmp_path / "a.parquet", "-o", tmp_path / "b.json").done()
     of_flow, alone = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
     assert of_flow["source"] == str(source)
-    assert alone["source"] == ""
+    assert alone["source"] == "plate"
+    assert alone["command"] == f"pct-flow plate -o {tmp_path / 'a.parquet'}"
     for key in of_flow.keys() - {"source", "command"}:
         assert of_flow[key] == alone[key], key
 
