@@ -42,6 +42,10 @@ LOOPBACK = "127.0.0.1"
 _START_SECONDS = 300.0
 _RESTARTS = 3
 """How often a server that a signal ended is started again."""
+_GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_GONE_SECONDS, _GONE_BYTES = 5.0, 1 << 16
+_MARK = "made-by-pct"
+"""A file in the home, by which it is told from one that was made again."""
 _REQUIRED_BYTES = 1 << 20
 """Room on the disk below which the database is taken to be what failed."""
 
@@ -123,15 +127,20 @@ def private_prefect_server(*, verbose: bool = False, host: str = LOOPBACK) -> It
             raise
         except Exception as error:
             # The block's error may only be a consequence of the server's end.
-            if (fault := server.fault() or _fault_of_disk(home)) is not None:
+            if (fault := server.fault() or _fault_of_home(home)) is not None:
                 raise fault from error
             raise
         finally:
             server.end()
 
 
-def _fault_of_disk(home: Path) -> StorageError | None:
-    """Return the error of a full disk, if it is full; the server tells its clients only "Internal Server Error"."""
+def _fault_of_home(home: Path) -> StorageError | None:
+    """Return the error of a home that was removed, or of a full disk.
+
+    The server tells its clients only "Internal Server Error". Prefect makes a home that is missing, but without tables.
+    """
+    if not (home / _MARK).exists():
+        return StorageError(f"the folder of the private Prefect server, {home}, was removed during the run")
     try:
         (home / "room").write_bytes(bytes(_REQUIRED_BYTES))
     except OSError as error:
@@ -167,6 +176,7 @@ class PrivateServer:
         self._listener.listen()
         self.url = f"http://{host}:{self._listener.getsockname()[1]}/api"
         self.password = f"pct:{secrets.token_urlsafe(32)}"
+        (home / _MARK).touch()
         self._is_migrated = copy_migrated_database(self._database)
         self._environment = only_these(server_variables(home, self._database, self.password))
         self._verbose = verbose
@@ -232,7 +242,7 @@ class PrivateServer:
             with self._lock:
                 if self._ending:
                     return
-                if code >= 0:
+                if code >= 0 or _fault_of_home(self._home) is not None:
                     break
                 logger.debug("signal %d ended the private Prefect server; starting it again", -code)
                 try:
@@ -243,14 +253,29 @@ class PrivateServer:
                     break
         self._process.wait()
         self._is_lost.set()
-        # Clients are refused from here on, rather than left to wait.
-        self._listener.close()
+        self._answer_that_it_is_gone()
+
+    def _answer_that_it_is_gone(self) -> None:
+        """Answer each request with an error; where connections are refused, Prefect tries again for minutes."""
+        # It may still have been set not to wait by the server, with which it is shared.
+        self._listener.setblocking(True)
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with suppress(OSError), connection:
+                    connection.settimeout(_GONE_SECONDS)
+                    connection.recv(_GONE_BYTES)
+                    connection.sendall(_GONE)
+                    connection.shutdown(socket.SHUT_WR)
+                    # If what the client still sends were not read, it would not see the answer.
+                    while connection.recv(_GONE_BYTES):
+                        pass
 
     def fault(self) -> StorageError | None:
         """Return the error that its end is reported as, or None while it runs."""
         if not self._is_lost.is_set():
             return None
-        if (full := _fault_of_disk(self._home)) is not None:
+        if (full := _fault_of_home(self._home)) is not None:
             return full
         reason = ""
         with suppress(OSError):
@@ -268,6 +293,9 @@ class PrivateServer:
             self._ending = True
         with self._process:
             self._process.kill()
+        with suppress(OSError):
+            # To close a socket does not wake a thread that waits for its next client.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 

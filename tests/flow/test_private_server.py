@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import urllib.error
@@ -137,7 +138,31 @@ def test_a_server_that_cannot_start_ends_the_flow_in_one_line(
     assert line.endswith("PREFECT_API_URL may name another server")
 
 
-def test_a_server_that_cannot_be_started_again_refuses_its_clients(
+@pytest.mark.endurance
+@pytest.mark.prefect
+def test_a_flow_whose_server_lost_its_folder_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prefect_server, "private_prefect_server", PRIVATE_PREFECT_SERVER)
+    plate = write_csv(Plate(folders=12, cells=2, features=2), tmp_path / "plate")
+    before = PrivateServer.await_start
+
+    def lose_folder(server: PrivateServer) -> None:
+        before(server)
+        shutil.rmtree(server._home)
+        # As Prefect does.
+        server._home.mkdir()
+        os.kill(server._process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(PrivateServer, "await_start", lose_folder)
+    words = [str(plate), "-q", "-o", str(tmp_path / "out.parquet"), "--part-size", "1"]
+    assert flow.main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pct-flow: error: the folder of the private Prefect server, ")
+    assert line.endswith(" was removed during the run")
+
+
+def test_a_server_that_cannot_be_started_again_answers_that_it_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = PrivateServer(tmp_path, LOOPBACK, verbose=False)
@@ -150,8 +175,11 @@ def test_a_server_that_cannot_be_started_again_refuses_its_clients(
         os.kill(server._process.pid, signal.SIGKILL)
         with pytest.raises(StorageError, match="the private Prefect server ended"):
             server.await_start()
-        with pytest.raises(OSError, match="refused"):
-            urllib.request.urlopen(f"{server.url}/health")
+        # More than the buffers of a connection hold: an answer before all is read would be lost.
+        for body in (None, b"{}", bytes(1 << 24)):
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                urllib.request.urlopen(urllib.request.Request(f"{server.url}/flow_runs/filter", body))
+            assert answer.value.code == 410
     finally:
         server.end()
 
