@@ -30,7 +30,13 @@ from pycytominer_transform.common.report.contents import (
 )
 from pycytominer_transform.common.report.measured import FeatureSums, Measured, WellSums, added_images
 from pycytominer_transform.common.report.plate_format import format_of, place_of, well_at
-from pycytominer_transform.common.report.recorded_counts import by_well, counts_of, notices_of, sources_of, steps_of_files
+from pycytominer_transform.common.report.recorded_counts import (
+    by_well,
+    counts_of,
+    notices_of,
+    sources_of,
+    steps_of_files,
+)
 from pycytominer_transform.common.report.row_group import AREA_STEPS
 
 OUTLIER_Z = 3.5

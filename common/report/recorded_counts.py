@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-import msgspec
 from pycytominer_transform.common.model.naming import well_name
 from pycytominer_transform.common.model.provenance import History, Step, added_counts, steps_to_json
 from pycytominer_transform.common.report.contents import Notice

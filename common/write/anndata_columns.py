@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 4_096
 """The largest number of rows of a chunk."""
+_ROWS_TOGETHER = 1_024
+"""Rows that are written to the temporary file at once; their batches stay in memory until then."""
 
 
 class WaitingColumns:
@@ -37,18 +39,31 @@ class WaitingColumns:
         sink = pa.PythonFile(self._file, "w")
         self._writer = stack.enter_context(pa.ipc.new_file(sink, self._schema, options=options))
         self._rows = 0
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
         self.nulls = dict.fromkeys(schema.names, 0)
 
-    def add(self, rows: pa.Table) -> None:
-        """Add rows."""
-        self._rows += rows.num_rows
-        for name, column in zip(rows.column_names, rows.columns, strict=True):
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add rows; those of many small batches are written together."""
+        self._rows += batch.num_rows
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
             self.nulls[name] += column.null_count
-        with storage_errors(self._place):
-            self._writer.write_table(rows.cast(self._schema).combine_chunks())
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        if self._pending_rows >= _ROWS_TOGETHER:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        import pyarrow as pa
+
+        if self._pending:
+            with storage_errors(self._place):
+                self._writer.write_table(pa.Table.from_batches(self._pending).cast(self._schema).combine_chunks())
+        self._pending, self._pending_rows = [], 0
 
     def close(self) -> None:
         """End the file, to read it."""
+        self._write_pending()
         with storage_errors(self._place):
             self._writer.close()
             self._file.flush()

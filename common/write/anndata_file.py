@@ -36,13 +36,13 @@ from pycytominer_transform.common.write.mantispy_schema import annotate_features
 from pycytominer_transform.common.write.outputs import Description
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from pycytominer_transform.common.storage.destination import OutputFolder
     from pycytominer_transform.common.storage.location import Location
 
 _CHUNK_BYTES = 4_000_000
 _CHUNKS_AT_ONCE = 4
+_PANEL_COLUMNS = 64
 _ROOT_GROUPS = ("layers", "obs", "obsm", "obsp", "uns", "var", "varm", "varp")
 _LAST_FILE = ".zgroup"
 """Without it in its root, a Zarr store is none."""
@@ -123,26 +123,30 @@ class _Writer:
         self._others = pa.schema([field for field in schema if field.name not in features])
         _check_names(self._others)
         self._waiting = WaitingColumns(self._others, stack)
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
-        self._buffer = np.empty((0, len(self._features)), settings["x_dtype"])
-        row_bytes = max(len(self._features) * self._buffer.itemsize, 1)
+        row_bytes = max(len(self._features) * np.dtype(settings["x_dtype"]).itemsize, 1)
         self._chunk_rows = min(max(_CHUNK_BYTES // row_bytes, 1), CHUNK_ROWS)
-        self._block_rows = self._chunk_rows * _CHUNKS_AT_ONCE
+        self._block = np.empty((self._chunk_rows * _CHUNKS_AT_ONCE, len(self._features)), settings["x_dtype"])
+        self._filled = 0
         self._matrix: Any = None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add rows, and write the blocks that are complete."""
-        self._pending.append(batch.select(self._schema.names))
-        self._pending_rows += batch.num_rows
-        while self._pending_rows >= self._block_rows:
-            self._write_block(self._block_rows)
+        """Add rows, and write the blocks of ``X`` that are complete."""
+        self._waiting.add(batch.select(self._others.names))
+        features = batch.select(self._features)
+        start = 0
+        while start < batch.num_rows:
+            raise_if_interrupted()
+            rows = min(batch.num_rows - start, len(self._block) - self._filled)
+            self._fill(features.slice(start, rows))
+            start += rows
+            if self._filled == len(self._block):
+                self._write_block()
 
     def close(self, reader: ProfilesReader) -> None:
         """Write the remaining rows and all elements but ``X``."""
         from anndata.io import write_elem
 
-        self._write_block(self._pending_rows)
+        self._write_block()
         self._waiting.close()
         identity = self._object_identity(reader.steps)
         self._write_obs(identity)
@@ -155,31 +159,15 @@ class _Writer:
             "provenance": steps_to_json([*reader.steps, step]), "columns": to_json(columns), "preset": reader.preset,
             "experiment": reader.experiment,
         }  # fmt: skip
-        is_mantispy = identity and self._features and self._buffer.dtype == "float32"
+        is_mantispy = identity and self._features and self._block.dtype == "float32"
         write_elem(self._root, "uns", {"pct": texts} | ({"mantispy": descriptors()} if is_mantispy else {}))
         for group in _ROOT_GROUPS:
             if group not in self._root:
                 write_elem(self._root, group, {})
         self._root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
 
-    def _write_block(self, rows: int) -> None:
-        import pyarrow as pa
-
-        raise_if_interrupted()
-        pending = pa.Table.from_batches(self._pending, self._schema)
-        block, rest = pending.slice(0, rows), pending.slice(rows)
-        self._waiting.add(block.select(self._others.names))
-        if self._features and self._matrix is None:
-            # The chunk of a small file is no larger than the file.
-            self._matrix = growing_array(self._root, "X", self._buffer[:0], min(self._chunk_rows, max(rows, 1)))
-        if self._features and rows:
-            self._matrix.resize((self.rows + rows, len(self._features)))
-            self._matrix[self.rows :] = self._values(block)
-        self.rows += rows
-        self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
-
-    def _values(self, block: pa.Table) -> np.ndarray[Any, Any]:
-        """Return the features of some rows; NaN where one is null.
+    def _fill(self, rows: pa.RecordBatch) -> None:
+        """Add features to the block; NaN where one is null.
 
         Raises
         ------
@@ -189,19 +177,32 @@ class _Writer:
         import numpy as np
         import pyarrow as pa
 
-        if len(self._buffer) < block.num_rows:
-            self._buffer = np.empty((block.num_rows, len(self._features)), self._settings["x_dtype"])
-        values = self._buffer[: block.num_rows]
-        with np.errstate(over="raise"):
-            for place, name in enumerate(self._features):
-                column = block[name]
-                if pa.types.is_decimal(column.type):
-                    column = column.cast(pa.float64())
-                try:
-                    values[:, place] = column.to_numpy()
-                except FloatingPointError:
-                    raise DataError(f"{name}: a number is too large for float32; give --x-dtype float64") from None
-        return values
+        block = self._block[self._filled : self._filled + rows.num_rows]
+        # Some columns at a time lie side by side before they are turned into rows: the processor's cache holds them.
+        panel = np.empty((_PANEL_COLUMNS, rows.num_rows), block.dtype)
+        columns = rows.columns
+        for first in range(0, len(columns), _PANEL_COLUMNS):
+            some = columns[first : first + _PANEL_COLUMNS]
+            for place, column in enumerate(some):
+                numbers = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+                with np.errstate(over="raise"):
+                    try:
+                        panel[place] = numbers.to_numpy(zero_copy_only=False)
+                    except FloatingPointError:
+                        name = self._features[first + place]
+                        raise DataError(f"{name}: a number is too large for float32; give --x-dtype float64") from None
+            block[:, first : first + len(some)] = panel[: len(some)].T
+        self._filled += rows.num_rows
+
+    def _write_block(self) -> None:
+        if self._features and self._matrix is None:
+            # The chunk of a small file is no larger than the file.
+            self._matrix = growing_array(self._root, "X", self._block[:0], min(self._chunk_rows, max(self._filled, 1)))
+        if self._features and self._filled:
+            self._matrix.resize((self.rows + self._filled, len(self._features)))
+            self._matrix[self.rows :] = self._block[: self._filled]
+        self.rows += self._filled
+        self._filled = 0
 
     def _has_cell_ids(self) -> bool:
         """Return whether every row has the ID of a cell."""
