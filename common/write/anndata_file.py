@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pycytominer_transform.common.storage.location import Location
 
 _CHUNK_BYTES = 4_000_000
-_CHUNKS_AT_ONCE = 4
+_CHUNKS_AT_ONCE = 2
 _PANEL_COLUMNS = 64
 _ROOT_GROUPS = ("layers", "obs", "obsm", "obsp", "uns", "var", "varm", "varp")
 _LAST_FILE = ".zgroup"
