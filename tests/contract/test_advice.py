@@ -18,6 +18,7 @@ import pycytominer_transform.tools
 import pytest
 from harmony_exports import object_rows, write_evaluation
 from oracle_relations import add_children, renamed
+from parquet_files import write_tables
 from plates_sheets import SMALL, Tables, measured_name, set_column, small_tables, write_sheets, write_sqlite_sheets
 from plates_sqlite import SqliteStyle
 from pycytominer_transform.tools import flow_options
@@ -180,6 +181,10 @@ def packed(tmp_path: Path) -> Path:
     return source
 
 
+def parquet_tables(tmp_path: Path) -> Path:
+    return write_tables(plate(tmp_path), tmp_path / "tables")
+
+
 @dataclass(frozen=True)
 class Case:
     """A conversion that says something, and where in its words the advice stands.
@@ -266,6 +271,10 @@ CASES = {
     "much in a packed file": Case(
         packed, r"allow more with (?P<advice>(pct-extract )?--max-inflate)", {"extract": ["--max-inflate", "100"]},
         {"--max-inflate": "1GB"},
+    ),
+    "much in a part of Parquet": Case(
+        parquet_tables, r"inflates to more than .* allow more with (?P<advice>(pct-extract )?--max-inflate)",
+        {"extract": ["--max-inflate", "10"]}, {"--max-inflate": "1GB"},
     ),
     "an experiment without images": Case(
         experiment_without_images, r"not both an image table and objects; take only such with (?P<advice>--prefix .*)$"
