@@ -55,8 +55,9 @@ def _condition(partner: Partner) -> str:
         terms.append(f"{left}.{quoted(name)} {equal} {right}.{quoted(name)}")
     if partner.own_number:
         terms.append(f"{left}.{quoted(partner.own_number)} = {right}.{quoted(partner.via_number)}")
-        # CellProfiler numbers objects from 1, and writes 0 for no parent.
-        terms.append(f"{right}.{quoted(partner.via_number)} <> 0")
+        # CellProfiler numbers objects from 1, and writes 0 for no parent. Asked of the partner's number, which equals the
+        # other, DuckDB leaves such rows out before it joins.
+        terms.append(f"{left}.{quoted(partner.own_number)} <> 0")
     return " AND ".join(terms)
 
 
