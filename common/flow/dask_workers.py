@@ -10,7 +10,8 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -75,7 +76,7 @@ def _started(**arguments: Any) -> Any:
     # Dask gives up the whole cluster, with a plain RuntimeError, when one worker is killed while it starts.
     for pause in (*_PAUSES, None):
         try:
-            return start(**arguments)
+            return _whole(partial(start, **arguments))
         except RuntimeError as error:
             reason = error.__cause__ or error
             if pause is None:
@@ -86,6 +87,21 @@ def _started(**arguments: Any) -> Any:
             logger.debug("trying again in %g s to start Dask workers: %s", pause, reason)
             time.sleep(pause)
     raise AssertionError
+
+
+def _whole(start: Callable[[], Any]) -> Any:
+    """Return the cluster that a call starts; close it if an interruption comes first.
+
+    Interrupted itself, the call would leave workers that go on to start, and make their folders again.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(start)
+        try:
+            return starting.result()
+        except BaseException:
+            if starting.exception() is None:
+                starting.result().close()
+            raise
 
 
 @contextmanager

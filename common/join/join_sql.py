@@ -55,8 +55,8 @@ def _condition(partner: Partner) -> str:
         terms.append(f"{left}.{quoted(name)} {equal} {right}.{quoted(name)}")
     if partner.own_number:
         terms.append(f"{left}.{quoted(partner.own_number)} = {right}.{quoted(partner.via_number)}")
-        # CellProfiler numbers objects from 1, and writes 0 for no parent. Asked of the partner's number, which equals the
-        # other, DuckDB leaves such rows out before it joins.
+        # CellProfiler numbers objects from 1, and writes 0 for no parent. Of the partner's number, which equals the
+        # other, DuckDB asks it before it joins.
         terms.append(f"{left}.{quoted(partner.own_number)} <> 0")
     return " AND ".join(terms)
 

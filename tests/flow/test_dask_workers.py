@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plates import Plate, write_csv
 from pycytominer_transform.common.errors import StorageError, UsageError
 from pycytominer_transform.common.flow.dask_batch_jobs import await_workers
+from running import entries, environment, executable
 from serving import Jobs, end_group
 from waiting import wait_until
 
@@ -46,6 +50,49 @@ def test_what_workers_say_is_shown_once(jobs: Jobs) -> None:
     assert [(line["level"], line["message"], line.get("number")) for line in told] == [
         line for n in range(3) for line in (("info", f"said {n}", n), ("warning", f"shouted {n}", None))
     ]
+
+
+@pytest.mark.endurance
+@pytest.mark.prefect
+@pytest.mark.dask
+def test_an_interruption_while_workers_start_leaves_nothing(tmp_path: Path) -> None:
+    plate = write_csv(Plate(folders=2, cells=2, features=2), tmp_path / "plate")
+    for name in ("tmp", "home"):
+        (tmp_path / name).mkdir()
+    process = subprocess.Popen(
+        [executable("flow"), plate, "-o", tmp_path / "out.parquet", "--runner", "dask", "--workers", "2"],
+        env=environment(TMPDIR=str(tmp_path / "tmp"), HOME=str(tmp_path / "home")), stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+    def workers() -> list[str]:
+        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [pid for path in tasks for pid in path.read_text().split()]
+        return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def is_one_started() -> bool:
+        assert process.poll() is None
+        with suppress(OSError):
+            return bool(workers())
+        return False
+
+    try:
+        wait_until(is_one_started, "worker")
+        process.send_signal(signal.SIGHUP)
+        err = process.communicate(timeout=300)[1].decode()
+        assert process.returncode == 129, err
+        assert "Traceback" not in err
+        wait_until(lambda: not has_members(process.pid), "end of the workers")
+        assert entries(tmp_path / "tmp") == set()
+    finally:
+        end_group(process)
+
+
+def has_members(group: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
 
 
 @pytest.mark.endurance
