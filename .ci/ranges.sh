@@ -24,7 +24,7 @@ test_end() {
 test_end lowest --resolution lowest-direct
 test_end newest --resolution highest
 
-install shared '.[anndata]' pycytominer cytodataframe scanpy igraph leidenalg
+install shared '.[anndata]' pycytominer cytodataframe scanpy igraph leidenalg squidpy spatialdata
 .ci/convert.sh "$scratch/shared/bin"
 
 # The calls of docs/pycytominer.md, on a small plate of each preset and on real files, or their twins where these are not.
