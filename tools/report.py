@@ -162,8 +162,8 @@ def _print(made: Report) -> None:
 def command_again(steps: Sequence[Step], source: str, output: str) -> str:
     """Return a command that makes an output again; empty if it was not made from a source by this suite.
 
-    Of the source the provenance has the name without its folders. Of a query and a platemap it has no name, so capitals
-    stand for them.
+    Capitals stand for what the provenance does not say: the folders that the source lies in, and the files that a query
+    and a platemap were read from.
     """
     from pycytominer_transform.tools.flow_options import GROUPS, option_words
 
@@ -179,7 +179,7 @@ def command_again(steps: Sequence[Step], source: str, output: str) -> str:
     if recorded.get("platemap"):
         chosen |= {"platemap": "FILE", "platemap_on": recorded.get("platemap_on") or []}
     words = [word for word in option_words(chosen) if not word.endswith("=")]
-    return shlex.join(["pct-flow", source or recorded.get("source") or "SOURCE", "-o", output, *words])
+    return shlex.join(["pct-flow", source or "SOURCE", "-o", output, *words])
 
 
 def build_parser() -> Parser:

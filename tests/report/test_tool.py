@@ -218,7 +218,7 @@ def test_a_flow_reports_what_pct_report_reports(output: Path, tmp_path: Path) ->
     of_flow, alone = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
     assert of_flow["source"] == str(source)
     assert alone["source"] == "plate"
-    assert alone["command"] == f"pct-flow plate -o {tmp_path / 'a.parquet'}"
+    assert alone["command"] == f"pct-flow SOURCE -o {tmp_path / 'a.parquet'}"
     for key in of_flow.keys() - {"source", "command"}:
         assert of_flow[key] == alone[key], key
 

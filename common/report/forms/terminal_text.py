@@ -123,7 +123,7 @@ def _provenance(report: Report) -> Iterator[str]:
     if not report.steps:
         yield "no provenance: the files were not written by this suite"
     for step in report.steps:
-        yield f"{printable(step.tool_and_version)}"
+        yield printable(step.tool_and_version)
         options = {name: value for name, value in step.options.items() if value not in ("", None, [], False, 0)}
         if options:
             yield f"    {printable(', '.join(f'{name}={_text(value)}' for name, value in options.items()))}"
