@@ -188,7 +188,8 @@ class PrivateServer:
         except OSError as error:
             self._listener.close()
             raise describe_os_error(error, "start the private Prefect server") from error
-        threading.Thread(target=self._restart_when_killed, name="pct-prefect-server", daemon=True).start()
+        self._watch = threading.Thread(target=self._restart_when_killed, name="pct-prefect-server", daemon=True)
+        self._watch.start()
 
     def _started(self) -> subprocess.Popen[bytes]:
         if not self._is_migrated:
@@ -237,12 +238,12 @@ class PrivateServer:
             return False
 
     def _restart_when_killed(self) -> None:
-        for _ in range(_RESTARTS):
+        for left in reversed(range(_RESTARTS + 1)):
             code = self._process.wait()
             with self._lock:
                 if self._ending:
                     return
-                if code >= 0 or _fault_of_home(self._home) is not None:
+                if left == 0 or code >= 0 or _fault_of_home(self._home) is not None:
                     break
                 logger.debug("signal %d ended the private Prefect server; starting it again", -code)
                 try:
@@ -251,25 +252,25 @@ class PrivateServer:
                 except OSError as error:
                     logger.debug("the private Prefect server cannot be started again: %s", error)
                     break
-        self._process.wait()
         self._is_lost.set()
-        self._answer_that_it_is_gone()
+        # The run may close the listener at any moment.
+        with suppress(OSError):
+            self._answer_that_it_is_gone()
 
     def _answer_that_it_is_gone(self) -> None:
         """Answer each request with an error; where connections are refused, Prefect tries again for minutes."""
         # It may still have been set not to wait by the server, with which it is shared.
         self._listener.setblocking(True)
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                with suppress(OSError), connection:
-                    connection.settimeout(_GONE_SECONDS)
-                    connection.recv(_GONE_BYTES)
-                    connection.sendall(_GONE)
-                    connection.shutdown(socket.SHUT_WR)
-                    # If what the client still sends were not read, it would not see the answer.
-                    while connection.recv(_GONE_BYTES):
-                        pass
+        while True:
+            connection, _ = self._listener.accept()
+            with suppress(OSError), connection:
+                connection.settimeout(_GONE_SECONDS)
+                connection.recv(_GONE_BYTES)
+                connection.sendall(_GONE)
+                connection.shutdown(socket.SHUT_WR)
+                # If what the client still sends were not read, it would not see the answer.
+                while connection.recv(_GONE_BYTES):
+                    pass
 
     def fault(self) -> StorageError | None:
         """Return the error that its end is reported as, or None while it runs."""

@@ -20,6 +20,7 @@ from pycytominer_transform.common.flow.prefect_database import cache_migrated_da
 from pycytominer_transform.common.flow.prefect_environment import only_these_settings
 from pycytominer_transform.common.flow.prefect_server import LOOPBACK, PrivateServer
 from pycytominer_transform.tools import flow
+from waiting import wait_until
 
 # As it is outside of these tests, which share one server.
 PRIVATE_PREFECT_SERVER = prefect_server.private_prefect_server
@@ -105,6 +106,19 @@ def test_nobody_is_served_without_the_password(tmp_path: Path) -> None:
         assert server.password.encode() not in command
     finally:
         server.end()
+
+
+def test_a_server_that_is_ended_after_its_last_restart_is_not_lost(tmp_path: Path) -> None:
+    server = PrivateServer(tmp_path, LOOPBACK, verbose=False)
+    try:
+        for _ in range(3):
+            killed = server._process
+            killed.kill()
+            wait_until(lambda: server._process is not killed, "next server")  # noqa: B023
+    finally:
+        server.end()
+    wait_until(lambda: not server._watch.is_alive(), "end of the thread that starts it again")
+    assert server.fault() is None
 
 
 @pytest.mark.endurance
