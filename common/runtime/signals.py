@@ -16,7 +16,6 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -165,7 +164,8 @@ def _watch(report: Callable[[BaseException], int]) -> int:
                 handled = number[0] == signal.SIGALRM or number[0] in _EXCEPTIONS
                 if not handled or signal.getsignal(number[0]) is not _raise:
                     continue
-                time.sleep(_PATIENCE)
+                if _is_readable(signals, _PATIENCE):
+                    continue
                 if _Process.interruption is None or not _ends(signals):
                     clean_up_and_exit(report(_kind(number[0])()))
 
@@ -179,10 +179,14 @@ def _ends(signals: FileIO) -> bool:
         for interrupt in list(_Process.interrupts.values()):
             with suppress(Exception):  # It may have ended just now.
                 interrupt()
-        # The end of the watch, or a further signal, can be read.
-        if select.select([signals], [], [], 1)[0]:
+        if _is_readable(signals, 1):
             return True
     return False
+
+
+def _is_readable(signals: FileIO, seconds: float) -> bool:
+    """Return whether the watch ends, or a further signal arrives, in that time."""
+    return bool(select.select([signals], [], [], seconds)[0])
 
 
 @contextmanager

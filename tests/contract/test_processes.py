@@ -23,6 +23,30 @@ code = main(sys.argv[1:])
 print(json.dumps([code, sorted({{name.split(".")[0] for name in sys.modules}})]), file=sys.stderr)
 """
 
+# As a run whose workers and server take long to end.
+SLOW_TO_END = """
+import os, signal, threading
+from pycytominer_transform.common.runtime.signals import interruptions_raise, own_process
+
+def report(error):
+    print(type(error).__name__, flush=True)
+    return 1
+
+own_process()
+try:
+    with interruptions_raise(report=report):
+        (watch,) = [thread for thread in threading.enumerate() if thread.name == "pct-signals"]
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            threading.Event().wait()
+        except BaseException as error:
+            report(error)
+            raise
+except BaseException:
+    watch.join()
+    raise SystemExit(7)
+"""
+
 
 def imported(tool: str, *words: object) -> set[str]:
     """Run a tool in a fresh Python; gives the packages that were imported by then."""
@@ -158,6 +182,12 @@ def test_a_signal_ends_a_tool_after_it_tidied_up(
     assert ran.out == b""
     assert not entries(tmp_path / "out")
     assert not entries(tmp_path / "tmp")
+
+
+def test_an_interruption_that_was_reported_is_not_reported_again() -> None:
+    command = [sys.executable, "-c", SLOW_TO_END]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment())
+    assert (ended.returncode, ended.stdout.split()) == (7, ["HangUpError"]), ended
 
 
 @pytest.mark.parametrize("no_colour", [False, True])
