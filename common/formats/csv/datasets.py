@@ -7,16 +7,17 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from functools import partial
 
 from pycytominer_transform.common.errors import BadDatasetError, DataError, describe_os_error
 from pycytominer_transform.common.formats.csv.combined import combined_table
 from pycytominer_transform.common.formats.csv.file_names import find_exports, is_csv_name
 from pycytominer_transform.common.formats.csv.files import csv_rows, open_csv
 from pycytominer_transform.common.formats.csv.head import FIRST_BYTES, CsvHead, read_head
+from pycytominer_transform.common.formats.folder_datasets import FolderDataset, find_folder_datasets
 from pycytominer_transform.common.formats.samples import TableSample, wells_and_sites
 from pycytominer_transform.common.formats.source_layout import DatasetTable
-from pycytominer_transform.common.formats.table_names import export_name, is_chosen, table_matcher
+from pycytominer_transform.common.formats.table_names import table_matcher
 from pycytominer_transform.common.model.conversion import number_of
 from pycytominer_transform.common.model.naming import listed, table_prefix
 from pycytominer_transform.common.model.preset import Preset
@@ -32,17 +33,11 @@ _MOST_COUNTED = 1 << 28
 
 
 @dataclass
-class CsvDataset:
+class CsvDataset(FolderDataset):
     """One export folder, or one file with a table of its own.
 
     Attributes
     ----------
-    files : dict
-        By table, its file relative to the source; ``.`` if that is the source.
-    fault : str
-        Why the dataset cannot be read; empty if it can.
-    prefix : str
-        What stands before the tables' names in those of the files, such as ``MyExpt_``.
     notes : list of str
         What `read` passed over, or read otherwise than it is written.
     has_several_image_sets : bool
@@ -51,12 +46,7 @@ class CsvDataset:
         What the image table says of the plate, well and site of each image set, if `read` found it small.
     """
 
-    root: Location
-    preset: Preset
-    name: str
-    files: dict[str, str] = field(default_factory=dict)
-    fault: str = ""
-    prefix: str = ""
+    preset: Preset = field(kw_only=True)
     notes: list[str] = field(default_factory=list)
     has_several_image_sets: bool = False
     image_sets: list[dict[str, str]] | None = None
@@ -65,10 +55,6 @@ class CsvDataset:
     def has_compartments(self) -> bool:
         """Whether there is more than an image table."""
         return any(table != self.preset.image for table in self.files)
-
-    def shown(self, table: str) -> str:
-        """Return the name of a table's file in messages."""
-        return self.name if self.files[table] == "." else self.files[table]
 
     def head(self, table: str, *, must_end: bool = True) -> CsvHead:
         """Read the beginning of a table's file; see `read_head`."""
@@ -118,11 +104,7 @@ class CsvDataset:
         BadDatasetError
             A table is missing or there twice, is no CSV, lacks its key columns, or has no rows where there are objects.
         """
-        if self.fault:
-            raise BadDatasetError(self.fault)
-        if missing := [table for table in samples if table not in self.files]:
-            there = listed(sorted(PurePosixPath(path).name for path in self.files.values()))
-            raise BadDatasetError(f"dataset {self.name}: no table {listed(missing)} (there is {there})")
+        self.check_files(samples)
         heads: dict[str, CsvHead] = {}
         tables: list[DatasetTable] = []
         for table in samples:
@@ -208,32 +190,16 @@ def find_csv_datasets(
 ) -> list[CsvDataset]:
     """Find the exports in a tree: folders with a file of at least one table; none if no export has a compartment.
 
-    A folder holds several where its files have several prefixes. An export with only an image table is a dataset unless
-    `CsvDataset.is_without_objects`.
+    An export with only an image table is a dataset unless `CsvDataset.is_without_objects`.
 
     Parameters
     ----------
     prefix : str
         Take only the files whose names begin with this; empty for all.
     """
-    datasets = []
-    names = {folder.relative for folder in folders}
     match = table_matcher(preset, [preset.image, *compartments])
-    for folder in folders:
-        exports = find_exports(folder.files, match, preset.image)
-        several = len(exports) > 1
-        for before, files in exports.items():
-            if not is_chosen(before, prefix):
-                continue
-            dataset = CsvDataset(root, preset, folder.relative, prefix=before)
-            if several and before:
-                dataset.name = export_name(folder.relative, before, names)
-                names.add(dataset.name)
-            for table, candidates in files.items():
-                dataset.files[table] = checked_name(folder.path_of(candidates[0]))
-                if len(candidates) > 1:
-                    dataset.fault = f"{folder.relative}: {' and '.join(candidates)} are both the table {table}"
-            datasets.append(dataset)
+    exports_of = partial(find_exports, match=match, image=preset.image)
+    datasets = find_folder_datasets(folders, exports_of, partial(CsvDataset, root, preset=preset), prefix)
     return datasets if any(dataset.has_compartments for dataset in datasets) else []
 
 
@@ -242,9 +208,10 @@ def single_tables(root: Location, folders: Sequence[Folder], preset: Preset) -> 
     table = preset.compartments[0]
     if root.is_dir():
         names = [folder.path_of(name) for folder in folders for name in folder.files if is_csv_name(name)]
-        datasets = [CsvDataset(root, preset, name, {table: name}) for name in sorted(map(checked_name, names))]
+        datasets = [CsvDataset(root, name, {table: name}, preset=preset) for name in sorted(map(checked_name, names))]
     else:
-        datasets = [CsvDataset(root, preset, checked_name(root.name), {table: "."})] if is_csv_name(root.name) else []
+        names = [checked_name(root.name)] if is_csv_name(root.name) else []
+        datasets = [CsvDataset(root, name, {table: "."}, preset=preset) for name in names]
     return prefetched(root, datasets, [table])
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pycytominer_transform.common.errors import BadDatasetError, DataError, StorageError
+from pycytominer_transform.common.formats.folder_datasets import Exports, FolderDataset, find_folder_datasets
 from pycytominer_transform.common.formats.image_sets import ImageSetRows, cut_into_parts
 from pycytominer_transform.common.formats.parquet.columns import ParquetSample, stored_kind
 from pycytominer_transform.common.formats.parquet.files import (
@@ -28,7 +29,7 @@ from pycytominer_transform.common.formats.source_layout import (
     choose_tables,
     default_compartments,
 )
-from pycytominer_transform.common.formats.table_names import export_name, is_chosen, only_exports, table_matcher
+from pycytominer_transform.common.formats.table_names import only_exports, table_matcher
 from pycytominer_transform.common.model.column_types import names_count, names_metadata
 from pycytominer_transform.common.model.discovery_options import DiscoverOptions
 from pycytominer_transform.common.model.naming import listed, table_prefix
@@ -48,29 +49,8 @@ _VALUE_BYTES = 8
 _FIRST_BYTES, _LAST_BYTES = 1 << 12, 1 << 16
 
 
-@dataclass
-class _Dataset:
-    """One folder of tables, or one file.
-
-    Attributes
-    ----------
-    files : dict
-        By table, its file relative to the source; ``.`` if that is the source.
-    fault : str
-        Why the dataset cannot be read; empty if it can.
-    prefix : str
-        What stands before the tables' names in those of the files, such as ``MyExpt_``.
-    """
-
-    root: Location
-    name: str
-    files: dict[str, str] = field(default_factory=dict)
-    fault: str = ""
-    prefix: str = ""
-
-    def shown(self, table: str) -> str:
-        """Return the name of a table's file in messages."""
-        return self.name if self.files[table] == "." else self.files[table]
+class _Dataset(FolderDataset):
+    """One folder of tables, or one file."""
 
     def schemas(self, tables: Sequence[str]) -> dict[str, pa.Schema]:
         """Return the schemas of those files that can be read."""
@@ -169,30 +149,20 @@ def _missing_keys(table: str, columns: Sequence[str], preset: Preset) -> list[st
 
 
 def _find_folders(
-    root: Location, tree: Sequence[Folder], preset: Preset, compartments: Sequence[str]
+    root: Location, tree: Sequence[Folder], preset: Preset, compartments: Sequence[str], prefix: str = ""
 ) -> list[_Dataset]:
     """Find the exports of a tree: in each folder the files named after tables, by what stands before these names."""
-    datasets = []
-    taken = {folder.relative for folder in tree}
     match = table_matcher(preset, list(dict.fromkeys((preset.image, *compartments))))
-    for folder in tree:
-        exports: dict[str, dict[str, list[str]]] = {}
-        for name in sorted(filter(is_parquet_name, folder.files)):
-            prefix, tables = match(name[: -len(SUFFIX)])
+
+    def exports_of(names: Sequence[str]) -> Exports:
+        exports: Exports = {}
+        for name in sorted(filter(is_parquet_name, names)):
+            before, tables = match(name[: -len(SUFFIX)])
             for table in tables:
-                exports.setdefault(prefix, {}).setdefault(table, []).append(name)
-        exports = only_exports(exports, preset.image)
-        for prefix, files in exports.items():
-            dataset = _Dataset(root, folder.relative, prefix=prefix)
-            if len(exports) > 1 and prefix:
-                dataset.name = export_name(folder.relative, prefix, taken)
-                taken.add(dataset.name)
-            for table, names in files.items():
-                dataset.files[table] = checked_name(folder.path_of(names[0]))
-                if len(names) > 1:
-                    dataset.fault = f"{folder.relative}: {' and '.join(names)} are both the table {table}"
-            datasets.append(dataset)
-    return datasets
+                exports.setdefault(before, {}).setdefault(table, []).append(name)
+        return only_exports(exports, preset.image)
+
+    return find_folder_datasets(tree, exports_of, partial(_Dataset, root), prefix)
 
 
 def _find_tables(root: Location, tree: Sequence[Folder], preset: Preset, options: DiscoverOptions) -> list[_Dataset]:
@@ -208,8 +178,8 @@ def _find_tables(root: Location, tree: Sequence[Folder], preset: Preset, options
     compartments = options.compartments or default_compartments(preset)
     found = [
         dataset
-        for dataset in _find_folders(root, tree, preset, compartments)
-        if {*dataset.files} - {preset.image} and is_chosen(dataset.prefix, options.prefix)
+        for dataset in _find_folders(root, tree, preset, compartments, options.prefix)
+        if {*dataset.files} - {preset.image}
     ]
     if not found:
         raise DataError(f"{root}: no Parquet file is named after a table {listed(compartments)}")
@@ -249,11 +219,7 @@ def _add(
     BadDatasetError
         A table or a key is missing, or a file is damaged.
     """
-    if dataset.fault:
-        raise BadDatasetError(dataset.fault)
-    if missing := [table for table in samples if table not in dataset.files]:
-        there = listed(sorted(PurePosixPath(path).name for path in dataset.files.values()))
-        raise BadDatasetError(f"dataset {dataset.name}: no table {listed(missing)} (there is {there})")
+    dataset.check_files(samples)
     tables = {table: _read_table(dataset, table, preset, sample) for table, sample in samples.items()}
     for table, found in tables.items():
         layout.report_notes(found.notes)
