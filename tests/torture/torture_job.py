@@ -167,6 +167,7 @@ class Job:
     _finished: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     _leaders: list[int] = field(default_factory=list)
     _rotten: set[str] = field(default_factory=set)
+    _temporary_before: set[str] = field(default_factory=set)
     _terminal: Terminal | None = None
     _is_taken: bool = False
 
@@ -210,6 +211,8 @@ class Job:
         self._take_terminal()
         finished = {name: path for name, path in parts_in(self.place.work).items() if name not in self._rotten}
         self._finished = {name: identity(path) for name, path in finished.items()}
+        # What SIGKILL left of an earlier run stays if this one is ended before it tidies up.
+        self._temporary_before = self._temporary()
         self.torture.runs += 1
         if self.plan.takes_terminal and not self._is_taken:
             self._terminal = Terminal(self.place.told(self.torture.runs))
@@ -341,8 +344,11 @@ class Job:
             rotten = flip_bits(random, self.place.work)
             self.torture.spoilt += len(rotten)
             self._rotten.update(rotten)
-        if kill.victim == "hangup" and (stays := os.listdir(self.place.folder / "tmp")):
-            raise WrongError(f"left in TMPDIR after SIGHUP: {stays}")
+        if kill.victim == "hangup" and (stays := self._temporary() - self._temporary_before):
+            raise WrongError(f"left in TMPDIR after SIGHUP: {sorted(stays)}")
+
+    def _temporary(self) -> set[str]:
+        return set(os.listdir(self.place.folder / "tmp"))
 
     def _look_at_parts(self, run: Said, expected: str | None = None) -> None:
         """See that no part was made again that had been finished before the run began."""
