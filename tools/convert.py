@@ -36,6 +36,7 @@ from pycytominer_transform.common.model.provenance import new_step
 from pycytominer_transform.common.runtime.messages import count, logger
 from pycytominer_transform.common.runtime.progress_bars import only_these_bars
 from pycytominer_transform.common.runtime.resources import release_memory
+from pycytominer_transform.common.runtime.signals import interruptions_raise_again
 from pycytominer_transform.common.storage.destination import move_folder, storage_errors
 from pycytominer_transform.common.storage.location import LocalLocation, location_of, refuse_among_sources
 from pycytominer_transform.common.write.outputs import PARQUET_FOLDER, output_kind
@@ -83,7 +84,7 @@ def convert(source: str, output: str, options: dict[str, Any] | None = None) -> 
         with flow_runner(job) as runner:
             return convert.with_options(task_runner=runner)(source, output, options)
     work_dir = open_work_dir(job.options.work_dir, job.output, is_folder=job.moves_parts, keep=job.options.keep_work)
-    with work_dir as work, only_these_bars(BARS):
+    with interruptions_raise_again(), work_dir as work, only_these_bars(BARS):
         summary = _convert(job, work)
     _note(summary)
     return summary

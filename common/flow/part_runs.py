@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pycytominer_transform.common.errors import PctError, StorageError, UsageError, is_transient
 from pycytominer_transform.common.flow.stage_task import literal_name
 from pycytominer_transform.common.runtime.messages import count, logger, reports_json
+from pycytominer_transform.common.runtime.signals import raise_if_interrupted
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -132,6 +133,7 @@ class PartRuns:
             self._end(running, done.get())
 
     def _end(self, running: dict[int, list[PrefectFuture[Any]]], part: int) -> None:
+        raise_if_interrupted()
         try:
             # In their order: the error of a task after a failed one only says that it could not begin.
             results = [future.result() for future in running.pop(part)]

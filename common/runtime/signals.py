@@ -45,6 +45,8 @@ class _Process:
     tool = ""
     belongs_to_tool = False
     has_children = False
+    # The signals that `interruptions_raise` handles.
+    handled: tuple[int, ...] = ()
     # The last exception that a signal handler raised.
     interruption: BaseException | None = None
     is_exiting = False
@@ -124,6 +126,7 @@ def interruptions_raise(*, timeout: float = 0, report: Callable[[BaseException],
     handled = [number for number in _EXCEPTIONS if number == signal.SIGTERM or _is_default(number)]
     handled += [signal.SIGALRM] if timeout else []
     before = {number: signal.signal(number, _raise) for number in handled}
+    _Process.handled = tuple(handled)
     watched = _watch(report) if report and _Process.belongs_to_tool else None
     signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
@@ -133,10 +136,27 @@ def interruptions_raise(*, timeout: float = 0, report: Callable[[BaseException],
         if watched is not None:
             signal.set_wakeup_fd(-1)
             os.close(watched)
-        _Process.interruption = None
+        _Process.interruption, _Process.handled = None, ()
         for number, handler in before.items():
             # The message of an early exit says that there is no output; now there may be one.
             signal.signal(number, signal.SIG_DFL if handler is _exit_while_starting else handler)
+
+
+@contextmanager
+def interruptions_raise_again() -> Iterator[None]:
+    """Handle signals as `interruptions_raise` does in a block of a library that put its own handlers in their place.
+
+    Prefect does so with SIGTERM while a flow runs. Python ignores exceptions that arise in some callbacks, such as the
+    garbage collector's, so that now and then Prefect's is lost; ours are also kept for `raise_if_interrupted`.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, _raise) for number in _Process.handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _kind(number: int) -> type[BaseException]:

@@ -47,6 +47,29 @@ except BaseException:
     raise SystemExit(7)
 """
 
+# Python ignores the exceptions of such a callback.
+SIGNAL_IN_CALLBACK = """
+import gc, os, signal, threading
+from pycytominer_transform.common.model import provenance
+from pycytominer_transform.tools.flow import main
+
+def terminate(*_):
+    gc.callbacks.remove(terminate)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+new_step, sent = provenance.new_step, []
+
+def new_step_with_signal(*words):
+    if threading.current_thread() is threading.main_thread() and not sent:
+        sent.append(signal.SIGTERM)
+        gc.callbacks.append(terminate)
+        gc.collect()
+    return new_step(*words)
+
+provenance.new_step = new_step_with_signal
+main()
+"""
+
 
 def imported(tool: str, *words: object) -> set[str]:
     """Run a tool in a fresh Python; gives the packages that were imported by then."""
@@ -188,6 +211,19 @@ def test_an_interruption_that_was_reported_is_not_reported_again() -> None:
     command = [sys.executable, "-c", SLOW_TO_END]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment())
     assert (ended.returncode, ended.stdout.split()) == (7, ["HangUpError"]), ended
+
+
+@pytest.mark.prefect
+def test_a_signal_that_a_callback_swallows_ends_the_flow(staged: Staged, tmp_path: Path) -> None:
+    words = [str(staged.source), "-o", str(tmp_path / "made.parquet"), "-q"]
+    command = [sys.executable, "-c", SIGNAL_IN_CALLBACK, *words]
+    ended = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, env=environment()
+    )
+    assert ended.returncode == 143, ended
+    assert ended.stderr.splitlines()[-1] == "pct-flow: error: terminated; nothing was left under the output's name"
+    assert "Exception ignored" in ended.stderr
+    assert not entries(tmp_path)
 
 
 @pytest.mark.parametrize("no_colour", [False, True])

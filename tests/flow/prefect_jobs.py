@@ -14,21 +14,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from pycytominer_transform.common.cli.parser import add_general_options, new_parser
 from pycytominer_transform.common.cli.run import run as run_tool
-from pycytominer_transform.common.errors import StorageError, TerminatedError
+from pycytominer_transform.common.errors import StorageError
 from pycytominer_transform.common.flow import part_runs
 from pycytominer_transform.common.flow.part_runs import PartRuns, Tasks, result_of
 from pycytominer_transform.common.flow.prefect_environment import prefect_api_configured
 from pycytominer_transform.common.flow.prefect_server import prefect_api
 from pycytominer_transform.common.flow.stage_task import StageTask
 from pycytominer_transform.common.runtime.messages import set_up_reporting
-from pycytominer_transform.common.runtime.signals import interruption_behind, interruptions_raise
+from pycytominer_transform.common.runtime.signals import interruptions_raise_again, raise_if_interrupted
 from pycytominer_transform.common.storage.destination import complete_file
 from pycytominer_transform.common.storage.temporary_names import scratch_folder
 from waiting import wait_until
@@ -225,22 +225,24 @@ def many(kind: Literal["concurrent", "dask"], scheduler: str = "") -> dict[str, 
     }
 
 
-def terminated(kind: Literal["concurrent", "dask"]) -> dict[str, Any]:
-    """Run a flow that lasts, with SIGTERM taken as the command-line layer takes it."""
-    with interruptions_raise():
-        try:
-            with api(), task_runner(kind, workers=2) as runner:
-                from prefect import flow
+def terminated(kind: Literal["concurrent", "dask"]) -> None:
+    """Be a tool whose flow lasts."""
 
-                @flow(task_runner=runner)
-                def slow() -> None:
-                    outcomes([submit(rest_task, "rest", seconds=2) for _ in range(40)])
+    def body(_: argparse.Namespace) -> int:
+        with api(), task_runner(kind, workers=2) as runner:
+            from prefect import flow
 
-                slow()
-        except BaseException as error:
-            # Pydantic wraps one that arrives while a task is being submitted.
-            raise SystemExit(143 if isinstance(interruption_behind(error), TerminatedError) else 1) from error
-    return {}
+            @flow(task_runner=runner)
+            def slow() -> None:
+                with interruptions_raise_again():
+                    for run in [submit(rest_task, "rest", seconds=2) for _ in range(40)]:
+                        raise_if_interrupted()
+                        run.result()
+
+            slow()
+        return 0
+
+    be_tool("pct-terminated", [], body)
 
 
 def broken() -> dict[str, Any]:
@@ -284,7 +286,7 @@ def named() -> dict[str, Any]:
     return {"url": url, "result": result, "tries": tries, "lasting": lasting, "tried": len(Path("lasting").read_text())}
 
 
-def stuck(*words: str) -> dict[str, Any]:
+def stuck(*words: str) -> None:
     """Be a tool that is at work on a thread."""
 
     def body(_: argparse.Namespace) -> int:
@@ -299,8 +301,13 @@ def stuck(*words: str) -> dict[str, Any]:
             parts()
         return 0
 
-    sys.argv = ["pct-stuck", *words]
-    parser = new_parser("pct-stuck", "")
+    be_tool("pct-stuck", words, body)
+
+
+def be_tool(name: str, words: Sequence[str], body: Callable[[argparse.Namespace], int]) -> NoReturn:
+    """Run as a tool's own process, with signals taken as the command-line layer takes them."""
+    sys.argv = [name, *words]
+    parser = new_parser(name, "")
     add_general_options(parser)
     raise SystemExit(run_tool(parser, None, body))
 
