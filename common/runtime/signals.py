@@ -18,9 +18,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import FileIO
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pycytominer_transform.common.errors import EXIT_DATA, HangUpError, TerminatedError, TimedOutError
 
@@ -49,6 +50,8 @@ class _Process:
     handled: tuple[int, ...] = ()
     # The last exception that a signal handler raised.
     interruption: BaseException | None = None
+    # Whether Python ignored it, since it arose in a callback.
+    is_swallowed = False
     is_exiting = False
     cleanups: dict[object, Callable[[], None]] = {}  # noqa: RUF012
     interrupts: dict[object, Callable[[], None]] = {}  # noqa: RUF012
@@ -128,15 +131,19 @@ def interruptions_raise(*, timeout: float = 0, report: Callable[[BaseException],
     before = {number: signal.signal(number, _raise) for number in handled}
     _Process.handled = tuple(handled)
     watched = _watch(report) if report and _Process.belongs_to_tool else None
+    show_ignored = sys.unraisablehook
+    if watched is not None:
+        sys.unraisablehook = partial(_note_if_swallowed, show_ignored)
     signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = show_ignored
         if watched is not None:
             signal.set_wakeup_fd(-1)
             os.close(watched)
-        _Process.interruption, _Process.handled = None, ()
+        _Process.interruption, _Process.is_swallowed, _Process.handled = None, False, ()
         for number, handler in before.items():
             # The message of an early exit says that there is no output; now there may be one.
             signal.signal(number, signal.SIG_DFL if handler is _exit_while_starting else handler)
@@ -147,7 +154,7 @@ def interruptions_raise_again() -> Iterator[None]:
     """Handle signals as `interruptions_raise` does in a block of a library that put its own handlers in their place.
 
     Prefect does so with SIGTERM while a flow runs. Python ignores exceptions that arise in some callbacks, such as the
-    garbage collector's, so that now and then Prefect's is lost; ours are also kept for `raise_if_interrupted`.
+    garbage collector's, so that now and then Prefect's is lost; ours are raised again.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -168,6 +175,14 @@ def _raise(number: int, _frame: FrameType | None) -> None:
     raise _Process.interruption
 
 
+def _note_if_swallowed(show: Callable[[sys.UnraisableHookArgs], Any], ignored: sys.UnraisableHookArgs) -> None:
+    """Note that Python ignored an interruption, instead of showing it; show other exceptions that it ignored."""
+    if ignored.exc_value is not None and ignored.exc_value is _Process.interruption:
+        _Process.is_swallowed = True
+    else:
+        show(ignored)
+
+
 def _watch(report: Callable[[BaseException], int]) -> int:
     """End the process after a signal that does not end the main thread; return the descriptor that ends the watch.
 
@@ -186,16 +201,22 @@ def _watch(report: Callable[[BaseException], int]) -> int:
                     continue
                 if _is_readable(signals, _PATIENCE):
                     continue
-                if _Process.interruption is None or not _ends(signals):
+                if _Process.interruption is None or not _ends(signals, number[0]):
                     clean_up_and_exit(report(_kind(number[0])()))
 
     threading.Thread(target=watch, name="pct-signals", daemon=True).start()
     return writer
 
 
-def _ends(signals: FileIO) -> bool:
-    """Return whether the main thread ends in time; a query that runs on is interrupted."""
+def _ends(signals: FileIO, number: int) -> bool:
+    """Return whether the main thread ends in time.
+
+    A signal whose exception Python ignored is sent again, and a query that runs on is interrupted.
+    """
     for _ in range(_CLEAN_UP_SECONDS):
+        if _Process.is_swallowed:
+            _Process.is_swallowed = False
+            os.kill(os.getpid(), number)
         for interrupt in list(_Process.interrupts.values()):
             with suppress(Exception):  # It may have ended just now.
                 interrupt()
