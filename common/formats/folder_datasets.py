@@ -1,4 +1,4 @@
-"""Datasets in a tree of folders with a file for each table: found by the files' names, whatever kind the files are."""
+"""Find the datasets of a source by its file names, where each table is a file: the same for CSV and Parquet."""
 
 from __future__ import annotations
 
